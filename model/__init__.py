@@ -1,0 +1,1 @@
+"""Learning: the network, its weights, voices and their scores."""

@@ -1,0 +1,1 @@
+"""Sound in, decisions out: everything that runs live."""

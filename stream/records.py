@@ -1,0 +1,120 @@
+"""What travels between the stages, in the order in which it comes to be.
+
+Every record is frozen, says its units, and carries `start`, an integer sample index. Arrays are the
+record's own copies. A jump in `start` is lost sound: it is reported as such and never bridged.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.clock import SAMPLE_RATE
+
+__all__ = [
+    "UNKNOWN",
+    "Block",
+    "Embedding",
+    "Frames",
+    "Loss",
+    "Scores",
+    "Snapshot",
+    "Turn",
+]
+
+FloatArray = NDArray[np.float32]
+
+UNKNOWN = "unknown"
+"""The name of a voice that nobody enrolled. No person may be called this."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
+    """Sound as it came from a source, or after resampling."""
+
+    start: int  # index of the first sample, counted at `rate` since the stream began
+    samples: FloatArray  # (n,) mono, full scale is [-1, 1]
+    rate: int = SAMPLE_RATE  # samples per second
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Sound that was lost on the way in. Adds up."""
+
+    overflows: int = 0  # times that PortAudio said it dropped input
+    overruns: int = 0  # times that the ring was full because the reader was late
+    samples: int = 0  # samples known to be lost, at the source's rate
+
+    def __add__(self, other: "Loss") -> "Loss":
+        return Loss(
+            self.overflows + other.overflows,
+            self.overruns + other.overruns,
+            self.samples + other.samples,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.overflows or self.overruns or self.samples)
+
+    def __str__(self) -> str:
+        return f"{self.overflows} overflows, {self.overruns} overruns, {self.samples} samples lost"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Frames:
+    """MFCC rows, one per 10 ms, with the probability that each is speech."""
+
+    start: int  # first sample of the first row's window, at 16 kHz
+    mfcc: FloatArray  # (n, n_mfcc)
+    speech: FloatArray  # (n,) in [0, 1]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Embedding:
+    """One hop's voice embeddings, one row per window length, all windows ending with this hop."""
+
+    start: int  # first sample of the hop, at 16 kHz
+    vectors: FloatArray  # (n_windows, d), unit length; zeros where a window holds no speech
+    speech_s: FloatArray  # (n_windows,) seconds of speech behind each vector
+    speech: float  # mean probability of speech within the hop alone, in [0, 1]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scores:
+    """Who may be speaking at one hop."""
+
+    start: int  # first sample of the hop, at 16 kHz
+    names: tuple[str, ...]  # the enrolled people, then UNKNOWN
+    llr: FloatArray  # (n_windows, len(names)) natural-log likelihood ratio against "unknown"; 0 for UNKNOWN
+    probabilities: FloatArray  # (len(names),) posterior over names given that this is speech; sums to 1
+    speech: float  # mean probability of speech within the hop alone, in [0, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Who spoke, from when to when, and how sure that is."""
+
+    start: int  # first sample, at 16 kHz
+    end: int  # one past the last sample, at 16 kHz
+    name: str  # an enrolled person, or UNKNOWN
+    probability: float  # of `name`, in [0, 1]
+    final: bool  # a final turn is never changed
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Snapshot:
+    """All that a screen shows, at one moment. The recognizer replaces it whole; the screen only reads."""
+
+    source: str  # what is being listened to
+    now: int  # samples heard so far, at 16 kHz
+    level_db: float  # RMS of the last hop, dBFS; -inf in digital silence
+    speech: float  # probability that the last hop is speech, in [0, 1]
+    names: tuple[str, ...]  # the enrolled people, then UNKNOWN
+    probabilities: tuple[float, ...]  # of each name at the last hop; all 0 in silence
+    current: Turn | None  # the open turn, None in silence
+    turns: tuple[Turn, ...]  # the last final turns, oldest first, at most 100
+    talk_samples: dict[str, int]  # samples each name has talked in final turns
+    latency_samples: int  # from a sample's arrival to the first decision that has heard it
+    hop_ms: float  # mean wall time that one hop has taken lately
+    loss: Loss  # what the source lost
+    gaps: int  # jumps in the clock
+    done: bool = False  # the stream has ended
