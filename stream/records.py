@@ -13,10 +13,12 @@ from stream.clock import SAMPLE_RATE
 
 __all__ = [
     "UNKNOWN",
+    "Activity",
     "Block",
     "Embedding",
     "Frames",
     "Loss",
+    "MfccRows",
     "Scores",
     "Snapshot",
     "Turn",
@@ -57,6 +59,23 @@ class Loss:
 
     def __str__(self) -> str:
         return f"{self.overflows} overflows, {self.overruns} overruns, {self.samples} samples lost"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MfccRows:
+    """MFCC rows, one per 10 ms."""
+
+    start: int  # first sample of the first row's window, at 16 kHz
+    mfcc: FloatArray  # (n, n_mfcc)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Activity:
+    """How probably consecutive chunks of sound are speech."""
+
+    start: int  # first sample of the first chunk, at 16 kHz
+    speech: FloatArray  # (n,) in [0, 1]
+    chunk_samples: int  # samples that one probability covers
 
 
 @dataclass(frozen=True, eq=False, slots=True)
