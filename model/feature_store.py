@@ -1,0 +1,200 @@
+"""Training features on disk: every clip, at three speeds, clean and augmented, computed once.
+
+Augmenting sound costs more than training on it, so it is done once, in shards that are written whole and
+renamed into place: a build that was killed goes on where it stopped. Rows are 16-bit floats, mapped
+rather than loaded.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.augment import augment, change_speed, simulate_rooms
+from model.corpus import Clip, read_audio
+from stream.clock import SAMPLE_RATE
+from stream.errors import FileError, WeightsError
+from stream.features import Features
+from stream.mfcc import Mfcc, MfccConfig
+from stream.records import Block
+
+__all__ = ["FeatureStore", "StoreConfig", "build_store", "clip_frames", "mel_filter_bank"]
+
+SHARD_CLIPS = 256
+EDGE_FRAMES = 10  # silence kept at both ends of a clip
+MIN_SPEECH_FRAMES = 30  # a clip with less speech teaches nothing
+MIN_SAMPLES = SAMPLE_RATE // 4
+TARGET_RMS = 0.1  # every clip is brought to this level; the training varies it again
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """What a store holds. A store made with other settings is refused, not mixed."""
+
+    mfcc: MfccConfig = field(default_factory=MfccConfig)
+    speeds: tuple[float, ...] = (1.0, 0.9, 1.1)  # each but 1 makes another speaker
+    copies: int = 2  # of every clip at every speed: the first as it came, the others augmented
+    rooms: int = 200  # simulated rooms
+    seed: int = 1
+
+
+def mel_filter_bank(config: MfccConfig) -> NDArray[np.float32]:
+    """(n_mels, n_fft // 2 + 1): librosa's, which is Slaney's (Auditory Toolbox, 1998)."""
+    import librosa
+
+    bank: NDArray[np.float32] = librosa.filters.mel(
+        sr=SAMPLE_RATE, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.fmin_hz, fmax=config.fmax_hz
+    )
+    return bank
+
+
+def clip_frames(samples: NDArray[np.float32], features: Features) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """MFCC rows (n, n_mfcc) and speech probabilities (n,) of a whole clip, through a fresh `features`."""
+    frames = [*features.push(Block(0, samples)), *features.flush()]
+    return np.concatenate([f.mfcc for f in frames]), np.concatenate([f.speech for f in frames])
+
+
+class _Worker:
+    """What one process needs for every shard: the filter bank, noises, other voices, rooms."""
+
+    def __init__(self, config: StoreConfig, noises: list[Path], voices: list[Path]) -> None:
+        self.config = config
+        self.mel = mel_filter_bank(config.mfcc)
+        self.noises = [read_audio(path) for path in noises]
+        self.voices = [read_audio(path) for path in voices]
+        self.rooms = simulate_rooms(config.rooms, np.random.default_rng(config.seed))
+
+    def copies(self, clip: Clip, rng: np.random.Generator) -> Iterator[tuple[float, NDArray, NDArray]]:
+        """(speed, MFCC, speech) of every copy of a clip, its silent ends cut off."""
+        samples = read_audio(clip.path)
+        if len(samples) < MIN_SAMPLES:
+            return
+        samples = samples * np.float32(TARGET_RMS / (np.sqrt(np.mean(samples**2)) + 1e-6))
+        # Judged before noise is added: the network learns to hear the voice where it really is.
+        _, speech = clip_frames(samples, Features(self.config.mfcc, self.mel))
+        (loud,) = np.nonzero(speech > 0.5)
+        if len(loud) < MIN_SPEECH_FRAMES:
+            return
+        first, last = max(0, loud[0] - EDGE_FRAMES), min(len(speech), loud[-1] + EDGE_FRAMES)
+        for speed in self.config.speeds:
+            spoken = change_speed(samples, speed)
+            for copy in range(self.config.copies):
+                sound = augment(spoken, self.noises, self.voices, self.rooms, rng) if copy else spoken
+                (rows,) = Mfcc(self.config.mfcc, self.mel).push(Block(0, sound))
+                at = np.minimum(np.arange(len(rows.mfcc)) * speed, len(speech) - 1).round().astype(int)
+                keep = slice(round(first / speed), round(last / speed))
+                yield speed, rows.mfcc[keep], speech[at][keep]
+
+    def write(self, number: int, clips: list[tuple[int, Clip]], folder: Path) -> list[str]:
+        """Write one shard; says which files could not be read."""
+        rng = np.random.default_rng([self.config.seed, number])
+        mfcc, speech, index, skipped = [], [], [], []
+        for i, clip in clips:
+            try:
+                for speed, rows, heard in self.copies(clip, rng):
+                    index.append((i, round(speed * 100), len(rows)))
+                    mfcc.append(rows.astype(np.float16))
+                    speech.append(heard.astype(np.float16))
+            except FileError as error:
+                skipped.append(str(error))
+        partial = folder / f"partial-{number:04d}"
+        partial.mkdir(exist_ok=True)
+        np.save(partial / "mfcc.npy", np.concatenate(mfcc or [np.empty((0, self.config.mfcc.n_mfcc), np.float16)]))
+        np.save(partial / "speech.npy", np.concatenate(speech or [np.empty(0, np.float16)]))
+        np.save(partial / "index.npy", np.array(index, np.int64).reshape(-1, 3))
+        os.replace(partial, folder / f"shard-{number:04d}")
+        return skipped
+
+
+_worker: _Worker
+
+
+def _start(config: StoreConfig, noises: list[Path], voices: list[Path]) -> None:
+    global _worker
+    _worker = _Worker(config, noises, voices)
+
+
+def _write(number: int, clips: list[tuple[int, Clip]], folder: Path) -> list[str]:
+    return _worker.write(number, clips, folder)
+
+
+def build_store(
+    folder: Path, clips: list[Clip], noises: list[Path], config: StoreConfig, *, processes: int | None = None
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Write the missing shards of a store.
+
+    Args:
+        folder: where the store is, or will be.
+        clips: the training clips, in an order that stays the same.
+        noises: audio files of noise.
+        config: what the store holds.
+        processes: how many work at once; one per core unless told.
+
+    Yields:
+        (shards written, shards in all, lines about files that could not be read), as it goes on.
+
+    Raises:
+        WeightsError: the folder holds a store of other clips or settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = json.dumps({"config": asdict(config), "clips": [str(clip.path) for clip in clips]}, sort_keys=True)
+    description = folder / "store.json"
+    if description.exists() and description.read_text() != wanted:
+        raise WeightsError(
+            f"expected the features of this corpus in {folder}, found those of other clips or settings; "
+            "delete the folder or give another --work"
+        )
+    description.write_text(wanted)
+    order = np.random.default_rng(config.seed).permutation(len(clips))
+    shards = [[(int(i), clips[i]) for i in order[at : at + SHARD_CLIPS]] for at in range(0, len(clips), SHARD_CLIPS)]
+    missing = [n for n in range(len(shards)) if not (folder / f"shard-{n:04d}").exists()]
+    voices = [clips[i].path for i in order[:64]]
+    done = len(shards) - len(missing)
+    yield done, len(shards), []
+    if not missing:
+        return
+    pool = ProcessPoolExecutor(
+        processes or os.cpu_count() or 1,
+        mp_context=get_context("spawn"),
+        initializer=_start,
+        initargs=(config, noises, voices),
+    )
+    try:
+        for future in as_completed([pool.submit(_write, n, shards[n], folder) for n in missing]):
+            done += 1
+            yield done, len(shards), future.result()
+    finally:  # stopped half-way, the shards that wait are not begun
+        pool.shutdown(cancel_futures=True)
+
+
+class FeatureStore:
+    """Reads a finished store.
+
+    Attributes:
+        entries: (n, 5) int64: clip, speed in per cent, shard, first row, number of rows.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        shards = sorted(folder.glob("shard-*"))
+        if not shards:
+            raise WeightsError(f"expected training features in {folder}, found none; run pretrain from the start")
+        self._mfcc = [np.load(shard / "mfcc.npy", mmap_mode="r") for shard in shards]
+        self._speech = [np.load(shard / "speech.npy", mmap_mode="r") for shard in shards]
+        entries = []
+        for number, shard in enumerate(shards):
+            index = np.load(shard / "index.npy")
+            first = np.concatenate([[0], np.cumsum(index[:, 2])[:-1]]) if len(index) else np.empty(0, np.int64)
+            entries.append(np.stack([index[:, 0], index[:, 1], np.full(len(index), number), first, index[:, 2]], 1))
+        self.entries: NDArray[np.int64] = np.concatenate(entries)
+
+    def read(self, entry: int, first: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Rows [first, first + n) of an entry, as far as there are: MFCC (m, n_mfcc), speech (m,)."""
+        _, _, shard, at, length = self.entries[entry]
+        keep = slice(at + first, at + min(first + n, length))
+        return self._mfcc[shard][keep].astype(np.float32), self._speech[shard][keep].astype(np.float32)

@@ -1,0 +1,296 @@
+"""Pretraining: from a corpus of speech to the weights of the encoder.
+
+A margin softmax (additive angular margin, Deng et al., 2019) over the training speakers, each at three
+speeds. A voice competes only with voices of its own corpus (of its own language, where a language has
+enough of them), because between corpora the channel would tell them apart. Crops are short, as live
+windows are. The program is backend-neutral Keras 3: `KERAS_BACKEND=jax` trains on a GPU.
+"""
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from model.corpus import Clip, read_audio
+from model.feature_store import FeatureStore, clip_frames, mel_filter_bank
+from model.network import NetworkConfig, build_encoder
+from model.verify import Piece, Trials, cut_pieces, make_trials
+from stream.errors import FileError, WeightsError
+from stream.features import Features
+from stream.mfcc import MfccConfig
+
+__all__ = ["EpochReport", "PretrainConfig", "Pretraining", "dev_frames"]
+
+MIN_LANGUAGE_SPEAKERS = 20  # a language with fewer competes with the rest of its corpus
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainConfig:
+    """How the encoder is trained."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    epochs: int = 24
+    steps_per_epoch: int = 250
+    batch_size: int = 64
+    crop_frames: tuple[int, ...] = (100, 160, 240)  # one length per batch, in frames of 10 ms
+    learning_rate: float = 2e-3  # peak, after the warm-up; then a cosine down to a hundredth
+    weight_decay: float = 1e-4
+    scale: float = 30.0  # of the cosines before the softmax
+    margin: float = 0.2  # in radians, reached after a third of the epochs
+    channel_db: float = 3.0  # standard deviation of a random smooth filter on every crop
+    gain_db: float = 6.0  # standard deviation of a random gain on every crop
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What an epoch came to."""
+
+    epoch: int  # counted from 1
+    loss: float
+    seconds: float  # wall time of this epoch
+    eer: dict[str, float]  # by dev corpus, at 2 s
+
+
+class MarginSoftmax(keras.layers.Layer):
+    """Cosines to one weight vector per class, the true class pushed back by an angle.
+
+    Call with [embedding (B, d), unit length; label (B,) int32]; gives logits (B, n_classes). Classes of
+    other groups than the label's get a logit that no softmax sees.
+    """
+
+    def __init__(self, groups: NDArray[np.int32], scale: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.groups = groups
+        self.scale = scale
+
+    def build(self, input_shape: Any) -> None:
+        """One weight vector per class, and the margin, which the training raises."""
+        d = input_shape[0][-1]
+        self.kernel = self.add_weight(shape=(d, len(self.groups)), initializer="glorot_uniform", name="kernel")
+        self.margin = self.add_weight(shape=(), initializer="zeros", trainable=False, name="margin")
+        self.group = self.add_weight(
+            shape=(len(self.groups),), initializer="zeros", dtype="int32", trainable=False, name="group"
+        )
+        self.group.assign(self.groups)
+
+    def call(self, inputs: Any) -> Any:
+        """See the class."""
+        embedding, label = inputs
+        cosine = ops.matmul(embedding, self.kernel / ops.norm(self.kernel, axis=0, keepdims=True))
+        cosine = ops.clip(cosine, -1 + 1e-6, 1 - 1e-6)
+        sine = ops.sqrt(1 - cosine * cosine)
+        pushed = cosine * ops.cos(self.margin) - sine * ops.sin(self.margin)
+        # Beyond pi - m the cosine turns round; a linear penalty keeps it falling.
+        pushed = ops.where(cosine > -ops.cos(self.margin), pushed, cosine - self.margin * ops.sin(self.margin))
+        truth = ops.one_hot(label, len(self.groups))
+        logits = self.scale * (truth * pushed + (1 - truth) * cosine)
+        rival = ops.take(self.group, label)[:, None] == self.group[None, :]
+        return ops.where(rival, logits, -1e4)
+
+
+class Crops(keras.utils.PyDataset):
+    """Training batches. Batch `i` of epoch `e` is the same in every run: its randomness is drawn from both."""
+
+    def __init__(self, store: FeatureStore, clips: list[Clip], config: PretrainConfig) -> None:
+        super().__init__(workers=1, max_queue_size=8)
+        self._store, self._config = store, config
+        self.epoch = 0
+        entries: dict[tuple[str, int], list[int]] = {}
+        for i, (clip, speed, _, _, _) in enumerate(store.entries):
+            entries.setdefault((clips[clip].speaker, int(speed)), []).append(i)
+        keys = sorted(entries)
+        self._entries = [np.array(entries[key]) for key in keys]
+        first_clip = [clips[store.entries[e[0], 0]] for e in self._entries]
+        languages = Counter(clip.language for clip in first_clip)
+        group_names = [
+            clip.corpus
+            + (f"/{clip.language}" if languages[clip.language] >= 3 * MIN_LANGUAGE_SPEAKERS and clip.language else "")
+            for clip in first_clip
+        ]
+        names = sorted(set(group_names))
+        self.groups = np.array([names.index(name) for name in group_names], np.int32)
+        corpora = np.array([clip.corpus for clip in first_clip])
+        # A corpus is drawn with the root of its number of speakers: many voices teach more than many
+        # clips, yet no corpus drowns the others.
+        self._corpora = [np.nonzero(corpora == corpus)[0] for corpus in sorted(set(corpora))]
+        weights = np.sqrt([len(members) for members in self._corpora])
+        self._weights = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self._config.steps_per_epoch
+
+    def __getitem__(self, step: int) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
+        config = self._config
+        rng = np.random.default_rng([config.seed, self.epoch, step])
+        # By turns, not by chance: Keras learns from the first two batches which axes vary.
+        n_frames = config.crop_frames[step % len(config.crop_frames)]
+        labels = np.empty(config.batch_size, np.int32)
+        mfcc = np.empty((config.batch_size, n_frames, config.network.n_mfcc), np.float32)
+        speech = np.empty((config.batch_size, n_frames), np.float32)
+        for row, corpus in enumerate(rng.choice(len(self._corpora), config.batch_size, p=self._weights)):
+            labels[row] = rng.choice(self._corpora[corpus])
+            mfcc[row], speech[row] = self._crop(self._entries[labels[row]], n_frames, rng)
+            mfcc[row] += self._channel(rng)
+        return {"mfcc": mfcc, "speech": speech, "label": labels}, labels
+
+    def _crop(
+        self, entries: NDArray[np.int64], n_frames: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        mfcc, speech, missing = [], [], n_frames
+        while missing > 0:  # one-second words are joined
+            entry = int(rng.choice(entries))
+            length = int(self._store.entries[entry, 4])
+            first = int(rng.integers(max(1, length - missing + 1)))
+            rows, heard = self._store.read(entry, first, missing)
+            mfcc.append(rows)
+            speech.append(heard)
+            missing -= len(rows)
+        return np.concatenate(mfcc), np.concatenate(speech)
+
+    def _channel(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        # A constant filter adds a constant to every cepstral row. A smooth one decays with the
+        # quefrency; 1/k with this factor makes `channel_db` in the mean over the bands.
+        n = self._config.network.n_mfcc
+        to_cepstrum = math.sqrt(64)
+        offset = rng.standard_normal(n)
+        offset[0] *= to_cepstrum * self._config.gain_db
+        offset[1:] *= to_cepstrum * self._config.channel_db / math.sqrt(math.pi**2 / 6) / np.arange(1, n)
+        offset[1:] *= rng.uniform()
+        return offset.astype(np.float32)
+
+
+def dev_frames(
+    clips: list[Clip], mfcc: MfccConfig
+) -> list[tuple[Clip, NDArray[np.float32], NDArray[np.float32]]]:
+    """(clip, MFCC rows, speech probabilities) of every clip that can be read."""
+    bank = mel_filter_bank(mfcc)
+    frames = []
+    for clip in clips:
+        try:
+            samples = read_audio(clip.path)
+        except FileError:
+            continue
+        if len(samples) >= mfcc.n_fft:
+            frames.append((clip, *clip_frames(samples, Features(mfcc, bank))))
+    return frames
+
+
+class Pretraining:
+    """A training run that survives being killed: each finished epoch is on disk before the next begins.
+
+    Args:
+        config: how to train.
+        store: the features of `clips`.
+        clips: the training clips the store was built from, in the same order.
+        dev: pieces of dev speech, 2 s each, on which every epoch is measured.
+        folder: where checkpoints go.
+    """
+
+    def __init__(
+        self, config: PretrainConfig, store: FeatureStore, clips: list[Clip], dev: list[Piece], folder: Path
+    ) -> None:
+        keras.utils.set_random_seed(config.seed)
+        self.config, self._dev = config, dev
+        self._crops = Crops(store, clips, config)
+        self.encoder = build_encoder(config.network)
+        label = keras.Input((), dtype="int32", name="label")
+        self._softmax = MarginSoftmax(self._crops.groups, config.scale, name="softmax")
+        logits = self._softmax([self.encoder.output, label])
+        mfcc, speech = self.encoder.inputs
+        self._model = keras.Model({"mfcc": mfcc, "speech": speech, "label": label}, logits)
+        steps = config.epochs * config.steps_per_epoch
+        warm_up = min(500, steps // 10)
+        rate = keras.optimizers.schedules.CosineDecay(
+            config.learning_rate / 100,
+            max(1, steps - warm_up),
+            alpha=0.01,
+            warmup_target=config.learning_rate,
+            warmup_steps=warm_up,
+        )
+        self._model.compile(
+            keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, clipnorm=5.0),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+        )
+        self._weights, self._progress = folder / "checkpoint.weights.h5", folder / "progress.json"
+        self.history: list[EpochReport] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._progress.exists():
+            self._resume()
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the encoder alone."""
+        return int(self.encoder.count_params())
+
+    @property
+    def classes(self) -> int:
+        """Training speakers, counted at every speed."""
+        return len(self._crops.groups)
+
+    def _resume(self) -> None:
+        saved = json.loads(self._progress.read_text())
+        if saved["config"] != json.loads(json.dumps(asdict(self.config))):
+            raise WeightsError(
+                f"expected a checkpoint of this configuration in {self._progress.parent}, found another one's; "
+                "give the same options, or another --work folder"
+            )
+        self._model.optimizer.build(self._model.trainable_variables)
+        self._model.load_weights(self._weights)
+        self.history = [EpochReport(**report) for report in saved["history"]]
+
+    def run(self, on_step: Callable[[int, float], None], on_epoch: Callable[[EpochReport], None]) -> None:
+        """Train what is left.
+
+        Args:
+            on_step: called with (steps done in all, loss of the epoch so far) after every step.
+            on_epoch: called after every epoch, when its checkpoint is safe.
+        """
+        config = self.config
+        for epoch in range(len(self.history), config.epochs):
+            start = time.monotonic()
+            self._crops.epoch = epoch
+            self._softmax.margin.assign(config.margin * min(1.0, 3 * epoch / config.epochs))
+            done = epoch * config.steps_per_epoch
+            step = keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs, done=done: on_step(done + batch + 1, float(logs["loss"]))
+            )
+            fitted = self._model.fit(self._crops, epochs=1, verbose=0, callbacks=[step], shuffle=False)
+            eer = {trials.corpus: trials.eer for trials in self.trials()}
+            report = EpochReport(epoch + 1, float(fitted.history["loss"][-1]), time.monotonic() - start, eer)
+            self.history.append(report)
+            self._save()
+            on_epoch(report)
+
+    def trials(self) -> list[Trials]:
+        """The dev trials, scored by the encoder as it is now."""
+        if not self._dev:
+            return []
+        inputs = {"mfcc": np.stack([p.mfcc for p in self._dev]), "speech": np.stack([p.speech for p in self._dev])}
+        embeddings = self.encoder.predict(inputs, batch_size=64, verbose=0)
+        return make_trials(self._dev, embeddings)
+
+    def _save(self) -> None:
+        # Written beside and renamed, weights first: a kill between the two repeats one epoch.
+        beside = self._weights.with_name("new.weights.h5")
+        self._model.save_weights(beside)
+        beside.replace(self._weights)
+        progress = {"config": asdict(self.config), "history": [asdict(report) for report in self.history]}
+        partial = self._progress.with_suffix(".new")
+        partial.write_text(json.dumps(progress))
+        partial.replace(self._progress)
+
+
+def dev_pieces(clips: list[Clip], mfcc: MfccConfig, n_frames: int = 200) -> list[Piece]:
+    """Pieces of 2 s of every dev speaker."""
+    return cut_pieces(dev_frames(clips, mfcc), n_frames)
