@@ -202,7 +202,7 @@ class Pretraining:
         keras.utils.set_random_seed(config.seed)
         self.config, self._dev = config, dev
         self._crops = Crops(store, clips, config)
-        self.encoder = build_encoder(config.network)
+        self.encoder = build_encoder(config.network, fused=False)
         label = keras.Input((), dtype="int32", name="label")
         self._softmax = MarginSoftmax(self._crops.groups, config.scale, name="softmax")
         logits = self._softmax([self.encoder.output, label])

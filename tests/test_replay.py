@@ -380,11 +380,14 @@ def test_stop_ends_a_silent_pipe(by_signal):
         with StandardInput(stream) as source:
             before = signal.signal(signal.SIGUSR1, lambda *_: source.stop())
             stop = (lambda: os.kill(os.getpid(), signal.SIGUSR1)) if by_signal else source.stop
-            timer = threading.Timer(0.2, stop)
+            timer, rescue = threading.Timer(0.2, stop), threading.Timer(5, pipe.close)  # a failure must not hang
             timer.start()
+            rescue.start()
             try:
                 assert sum(len(block.samples) for block in source.blocks()) == 320
+                assert not pipe.closed
             finally:
+                rescue.cancel()
                 timer.join()
                 signal.signal(signal.SIGUSR1, before)
         assert source.warning is None
