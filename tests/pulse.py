@@ -56,7 +56,11 @@ class Pulse:
     server: subprocess.Popen[bytes]
 
     def play(self, path: Path) -> "subprocess.Popen[bytes]":
-        """Start to play a file into the sink, in real time; the process ends when all of it was played."""
+        """Start to play a file into the sink, in real time; the process ends when all of it was played.
+
+        The sink may drop the first hundredths of a second, since it starts in the middle of a period: let the file
+        begin with some silence. All that follows arrives to the bit.
+        """
         return subprocess.Popen(["paplay", "--device=sink", str(path)], env=self.env)
 
     def listeners(self) -> int:
