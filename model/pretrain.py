@@ -169,9 +169,7 @@ class Crops(keras.utils.PyDataset):
         return offset.astype(np.float32)
 
 
-def dev_frames(
-    clips: list[Clip], mfcc: MfccConfig
-) -> list[tuple[Clip, NDArray[np.float32], NDArray[np.float32]]]:
+def dev_frames(clips: list[Clip], mfcc: MfccConfig) -> list[tuple[Clip, NDArray[np.float32], NDArray[np.float32]]]:
     """(clip, MFCC rows, speech probabilities) of every clip that can be read."""
     bank = mel_filter_bank(mfcc)
     frames = []

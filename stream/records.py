@@ -17,6 +17,7 @@ __all__ = [
     "Block",
     "Embedding",
     "Frames",
+    "Gap",
     "Loss",
     "MfccRows",
     "Scores",
@@ -119,6 +120,14 @@ class Turn:
     final: bool  # a final turn is never changed
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Sound that never came: a jump of the source's clock. The stages begin anew after it."""
+
+    start: int  # first sample missing, at 16 kHz
+    end: int  # first sample there again, at 16 kHz
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Snapshot:
     """All that a screen shows, at one moment. The recognizer replaces it whole; the screen only reads."""
@@ -129,7 +138,7 @@ class Snapshot:
     speech: float  # probability that the last hop is speech, in [0, 1]
     names: tuple[str, ...]  # the enrolled people, then UNKNOWN
     probabilities: tuple[float, ...]  # of each name at the last hop; all 0 in silence
-    current: Turn | None  # the open turn, None in silence
+    current: Turn | None  # who speaks now, None in silence; `final` says that the name is settled
     turns: tuple[Turn, ...]  # the last final turns, oldest first, at most 100
     talk_samples: dict[str, int]  # samples each name has talked in final turns
     latency_samples: int  # from a sample's arrival to the first decision that has heard it

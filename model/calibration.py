@@ -1,0 +1,87 @@
+"""From cosines to probabilities that know how much speech they heard.
+
+A cosine of 0.6 over half a second says less than over four. A logistic regression per length of speech
+(Brümmer and du Preez, 2006) turns it into a log likelihood ratio "this person" against "anybody else";
+between the lengths it is interpolated over the logarithm of the seconds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import UsageError
+
+__all__ = ["Calibration", "fit_calibration", "posterior"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """llr = slope * cosine + offset, by seconds of speech."""
+
+    seconds: tuple[float, ...]  # of speech in the tested window, ascending
+    slope: tuple[float, ...]  # natural-log units per unit of cosine, > 0
+    offset: tuple[float, ...]  # natural-log units
+
+    def __post_init__(self) -> None:
+        if not len(self.seconds) == len(self.slope) == len(self.offset) > 0:
+            raise UsageError(
+                f"expected as many slopes and offsets as seconds, got {len(self.slope)}, {len(self.offset)} "
+                f"and {len(self.seconds)}; use the calibration that came with the weights"
+            )
+
+    def llr(self, cosine: NDArray[np.floating], speech_s: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Log likelihood ratios (natural) of "the same voice" against "another".
+
+        Args:
+            cosine: (n, people), in [-1, 1].
+            speech_s: (n,) seconds of speech behind each row.
+
+        Returns:
+            (n, people). Shrinks to 0 as the speech goes below the shortest calibrated length.
+        """
+        at = np.log(np.maximum(speech_s, 1e-3))
+        grid = np.log(self.seconds)
+        slope, offset = np.interp(at, grid, self.slope), np.interp(at, grid, self.offset)
+        trust = np.clip(np.asarray(speech_s) / self.seconds[0], 0.0, 1.0)
+        scaled: NDArray[np.float64] = (slope[:, None] * cosine + offset[:, None]) * trust[:, None]
+        return scaled
+
+
+def fit_calibration(
+    seconds: tuple[float, ...], scores: list[NDArray[np.floating]], targets: list[NDArray[np.bool_]]
+) -> Calibration:
+    """Fit one logistic regression per length of speech, targets and others weighing the same.
+
+    Args:
+        seconds: the lengths.
+        scores: for each length, (n,) cosines.
+        targets: for each length, (n,) True where the voice is the same.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    fits = [
+        LogisticRegression(C=1e4, class_weight="balanced").fit(score[:, None], target)
+        for score, target in zip(scores, targets, strict=True)
+    ]
+    return Calibration(
+        seconds,
+        tuple(float(fit.coef_[0, 0]) for fit in fits),
+        tuple(float(fit.intercept_[0]) for fit in fits),
+    )
+
+
+def posterior(llr: NDArray[np.floating], unknown: float) -> NDArray[np.float64]:
+    """Probabilities of every person and, last, of "unknown".
+
+    Args:
+        llr: (people,) natural-log likelihood ratios against "unknown".
+        unknown: prior probability that a voice is nobody's, in (0, 1]; the people share the rest.
+
+    Returns:
+        (people + 1,), sums to 1.
+    """
+    prior = np.log(np.append(np.full(len(llr), (1.0 - unknown) / max(1, len(llr))), unknown))
+    logs = prior + np.append(llr, 0.0)
+    weights: NDArray[np.float64] = np.exp(logs - logs.max())
+    return weights / weights.sum()

@@ -1,0 +1,203 @@
+"""The way from sound to turns: the one place that knows the order of the stages."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from stream.clock import HOP_SAMPLES, SAMPLE_RATE
+from stream.decide import Decide
+from stream.features import Features
+from stream.records import Block, Embedding, Frames, Gap, Loss, Scores, Snapshot, Turn
+from stream.resample import Resampler
+
+__all__ = ["Recognizer", "Stages"]
+
+# Final turns that the screen can look back on.
+SHOWN_TURNS = 100
+# Weight of the newest hop in the mean time that a hop takes.
+HOP_MS_SHARE = 0.05
+
+
+class EncoderStage(Protocol):
+    """`Frames` in, `Embedding` out."""
+
+    @property
+    def latency_samples(self) -> int: ...  # noqa: D102 - see the stages
+    def push(self, frames: Frames) -> list[Embedding]: ...  # noqa: D102
+    def flush(self) -> list[Embedding]: ...  # noqa: D102
+
+
+class ScorerStage(Protocol):
+    """`Embedding` in, `Scores` out."""
+
+    names: tuple[str, ...]
+    latency_samples: int
+
+    def push(self, embedding: Embedding) -> list[Scores]: ...  # noqa: D102
+    def flush(self) -> list[Scores]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """How to make the stages that need weights or voices. Called at the start and after every gap."""
+
+    features: Callable[[], Features]
+    encoder: Callable[[], EncoderStage]
+    scorer: Callable[[], ScorerStage]
+    decide: Callable[[], Decide] = Decide
+
+
+class _Chain:
+    """One unbroken stretch of sound: fresh stages, in their order."""
+
+    def __init__(self, stages: Stages, rate: int) -> None:
+        self.resampler = Resampler(rate)
+        self.features = stages.features()
+        self.encoder = stages.encoder()
+        self.scorer = stages.scorer()
+        self.decide = stages.decide()
+        self.scores: Scores | None = None  # the newest
+        self.hops = 0
+        self._recent = np.zeros(HOP_SAMPLES, np.float32)  # the last hop of sound, for the level
+
+    @property
+    def latency_samples(self) -> int:
+        """Samples from a sample's arrival to the first decision that has heard it."""
+        early = (self.resampler, self.features, self.encoder, self.scorer)
+        return sum(stage.latency_samples for stage in early)
+
+    @property
+    def level_db(self) -> float:
+        """RMS of the last hop, dB relative to full scale; -inf in digital silence."""
+        power = float(np.mean(np.square(self._recent, dtype=np.float64)))
+        return 10.0 * float(np.log10(power)) if power > 0.0 else -np.inf
+
+    def push(self, block: Block) -> list[Turn]:
+        return [turn for sound in self.resampler.push(block) for turn in self._hear(sound)]
+
+    def flush(self) -> list[Turn]:
+        turns = [turn for sound in self.resampler.flush() for turn in self._hear(sound)]
+        turns += [turn for frames in self.features.flush() for turn in self._encode(frames)]
+        turns += [turn for embedding in self.encoder.flush() for turn in self._score(embedding)]
+        return turns + self.decide.flush()
+
+    def _hear(self, sound: Block) -> list[Turn]:
+        self._recent = np.concatenate([self._recent, sound.samples])[-HOP_SAMPLES:]
+        return [turn for frames in self.features.push(sound) for turn in self._encode(frames)]
+
+    def _encode(self, frames: Frames) -> list[Turn]:
+        return [turn for embedding in self.encoder.push(frames) for turn in self._score(embedding)]
+
+    def _score(self, embedding: Embedding) -> list[Turn]:
+        turns = []
+        for scores in self.scorer.push(embedding):
+            self.scores = scores
+            self.hops += 1
+            turns += self.decide.push(scores)
+        return turns
+
+
+class Recognizer:
+    """Blocks of sound in, turns and gaps out; a snapshot for the screen beside it.
+
+    Args:
+        stages: how to make the stages.
+        source: name of what is listened to, for the screen.
+        rate: samples per second of the blocks.
+        source_latency: samples, at `rate`, from the air to a block.
+    """
+
+    def __init__(self, stages: Stages, source: str, rate: int, source_latency: int = 0) -> None:
+        self._stages, self._source, self._rate = stages, source, rate
+        self._source_latency = round(source_latency * SAMPLE_RATE / rate)
+        self._chain = _Chain(stages, rate)
+        self._expected: int | None = None  # start of the next block if nothing is lost
+        self._gaps = 0
+        self._hop_ms = 0.0
+        self._turns: deque[Turn] = deque(maxlen=SHOWN_TURNS)
+        self._talk: dict[str, int] = {}
+        self.loss = Loss()  # the source's, as last told by `push`
+        self.snapshot = self._take_snapshot(done=False)
+
+    @property
+    def latency_samples(self) -> int:
+        """Samples, at 16 kHz, from the air to the first decision that has heard them."""
+        return self._source_latency + self._chain.latency_samples
+
+    @property
+    def final_latency_samples(self) -> int:
+        """Samples, at 16 kHz, from the air to the decision that is never changed."""
+        return self.latency_samples + self._chain.decide.latency_samples
+
+    @property
+    def duration(self) -> int:
+        """Samples heard or lost so far, at 16 kHz."""
+        return round((self._expected or 0) * SAMPLE_RATE / self._rate)
+
+    @property
+    def gaps(self) -> int:
+        """Jumps of the source's clock so far."""
+        return self._gaps
+
+    def push(self, block: Block, loss: Loss | None = None) -> list[Turn | Gap]:
+        """What this block brings: final and tentative turns, and a gap when sound is missing before it.
+
+        Args:
+            block: the next sound.
+            loss: what the source has lost so far.
+        """
+        began, hops = time.perf_counter(), self._chain.hops
+        events: list[Turn | Gap] = []
+        if self._expected is not None and block.start != self._expected:
+            gap = Gap(self.duration, round(block.start * SAMPLE_RATE / self._rate))
+            events += [*self._chain.flush(), gap]
+            self._gaps += 1
+            self._chain, hops = _Chain(self._stages, self._rate), 0
+        self._expected = block.start + len(block.samples)
+        events += self._chain.push(block)
+        self.loss = loss or self.loss
+        done = self._chain.hops - hops
+        if done:
+            spent = (time.perf_counter() - began) * 1e3 / done
+            self._hop_ms += (spent - self._hop_ms) * (HOP_MS_SHARE if self._hop_ms else 1.0)
+        self._note(events)
+        return events
+
+    def flush(self) -> list[Turn | Gap]:
+        """The rest, when the source has ended."""
+        events: list[Turn | Gap] = [*self._chain.flush()]
+        self._note(events, done=True)
+        return events
+
+    def _note(self, events: list[Turn | Gap], *, done: bool = False) -> None:
+        for event in events:
+            if isinstance(event, Turn) and event.final:
+                self._turns.append(event)
+                self._talk[event.name] = self._talk.get(event.name, 0) + event.end - event.start
+        self.snapshot = self._take_snapshot(done=done)
+
+    def _take_snapshot(self, *, done: bool) -> Snapshot:
+        chain = self._chain
+        scores = chain.scores
+        speaking = scores is not None and scores.speech >= chain.decide.config.speech
+        names = chain.scorer.names
+        return Snapshot(
+            source=self._source,
+            now=self.duration,
+            level_db=chain.level_db,
+            speech=scores.speech if scores else 0.0,
+            names=names,
+            probabilities=tuple(map(float, scores.probabilities)) if scores and speaking else (0.0,) * len(names),
+            current=chain.decide.current,
+            turns=tuple(self._turns),
+            talk_samples=dict(self._talk),
+            latency_samples=self.latency_samples,
+            hop_ms=self._hop_ms,
+            loss=self.loss,
+            gaps=self._gaps,
+            done=done,
+        )

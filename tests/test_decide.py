@@ -1,0 +1,122 @@
+"""Turns from scores, driven by scores as a clear and as a doubtful voice give them."""
+
+import numpy as np
+import pytest
+
+from stream.clock import HOP_SAMPLES
+from stream.decide import Decide, DecisionConfig
+from stream.errors import UsageError
+from stream.records import UNKNOWN, Scores, Turn
+from tests.parity import run
+
+NAMES = ("Ann", "Bob", UNKNOWN)
+
+
+def scores(hop: int, who: str | None, strength: float = 6.0, names: tuple[str, ...] = NAMES) -> Scores:
+    """One hop of scores: `who` speaks (None: silence), with so much evidence for and against."""
+    llr = np.zeros((4, len(names)), np.float32)
+    probabilities = np.full(len(names), 1 / len(names), np.float32)
+    if who is not None:
+        llr[:, :-1] = -strength
+        probabilities[:] = 0.05
+        probabilities[names.index(who)] = 1 - 0.05 * (len(names) - 1)
+        if who != UNKNOWN:
+            llr[:, names.index(who)] = strength
+    return Scores(hop * HOP_SAMPLES, names, llr, probabilities, 0.0 if who is None else 1.0)
+
+
+def talk(*parts: tuple[str | None, int], names: tuple[str, ...] = NAMES) -> list[Scores]:
+    people = [who for who, hops in parts for _ in range(hops)]
+    return [scores(i, who, names=names) for i, who in enumerate(people)]
+
+
+def finals(records: list[Turn]) -> list[tuple[str, int, int]]:
+    return [(t.name, t.start // HOP_SAMPLES, t.end // HOP_SAMPLES) for t in records if t.final]
+
+
+def test_two_people_and_a_stranger_take_turns():
+    turns = run(Decide(), talk(("Ann", 20), (None, 8), ("Bob", 30), (None, 8), (UNKNOWN, 20), (None, 10)))
+    assert finals(turns) == [("Ann", 0, 20), ("Bob", 28, 58), (UNKNOWN, 66, 86)]
+    assert all(t.probability == pytest.approx(0.9, abs=1e-6) for t in turns if t.final)
+
+
+def test_a_change_without_a_pause_is_found():
+    (first, second) = finals(run(Decide(), talk(("Ann", 30), ("Bob", 30))))
+    assert (first[0], second[0]) == ("Ann", "Bob")
+    assert first[2] == second[1]
+    assert abs(first[2] - 30) <= 1
+
+
+def test_silence_names_nobody():
+    assert run(Decide(), talk((None, 200))) == []
+
+
+def test_a_blip_moves_nothing():
+    turns = run(Decide(), talk(("Ann", 30), ("Bob", 1), ("Ann", 30)))
+    assert finals(turns) == [("Ann", 0, 61)]
+
+
+def test_speech_too_short_to_be_a_turn_is_dropped():
+    assert finals(run(Decide(), talk((None, 10), ("Ann", 2), (None, 20)))) == []
+
+
+def test_a_short_pause_does_not_end_a_turn():
+    assert finals(run(Decide(), talk(("Ann", 20), (None, 4), ("Ann", 20)))) == [("Ann", 0, 44)]
+
+
+def test_a_tentative_turn_comes_before_its_final_one_and_once():
+    turns = run(Decide(), talk(("Ann", 40), (None, 20)))
+    assert [t.final for t in turns] == [False, True]
+    assert turns[0].name == turns[1].name == "Ann"
+    assert turns[0].end - turns[0].start == 3 * HOP_SAMPLES  # as soon as there is enough to be a turn
+
+
+def test_who_speaks_now_is_a_guess_first_and_settled_after_the_lag():
+    decide, settled = Decide(), []
+    for record in talk(("Ann", 40)):
+        decide.push(record)
+        settled.append(decide.current is not None and decide.current.final)
+    lag = decide.config.lag_hops
+    assert settled.index(True) == lag
+    assert all(settled[settled.index(True) :])
+
+
+def test_later_sound_never_changes_a_final_turn():
+    rng = np.random.default_rng(3)
+    parts = [(rng.choice(["Ann", "Bob", UNKNOWN, "pause"]), int(rng.integers(2, 25))) for _ in range(40)]
+    records = talk(*((None if who == "pause" else who, n) for who, n in parts))
+    whole = finals(run(Decide(), records))
+    assert len(whole) > 10
+    for cut in range(0, len(records), 17):
+        decide = Decide()
+        so_far = finals([turn for record in records[:cut] for turn in decide.push(record)])
+        assert so_far == whole[: len(so_far)]
+
+
+def test_renaming_two_people_swaps_them():
+    parts = [("Ann", 25), ("Bob", 12), (None, 9), (UNKNOWN, 15), ("Bob", 20)]
+    other = ("Bob", "Ann", UNKNOWN)
+    swapped = {"Ann": "Bob", "Bob": "Ann", UNKNOWN: UNKNOWN, None: None}
+    one = finals(run(Decide(), talk(*parts)))
+    two = finals(run(Decide(), talk(*((swapped[who], n) for who, n in parts), names=other)))
+    assert [(swapped[name], start, end) for name, start, end in one] == two
+
+
+def test_nobody_enrolled_means_everybody_is_unknown():
+    names = (UNKNOWN,)
+    assert finals(run(Decide(), talk((UNKNOWN, 20), (None, 10), names=names))) == [(UNKNOWN, 0, 20)]
+
+
+def test_belief_stays_finite_for_days():
+    decide = Decide()
+    for record in talk(("Ann", 5_000)):
+        decide.push(record)
+    assert np.isfinite(decide._belief).all()
+    assert len(decide._waiting) <= decide.config.lag_hops
+
+
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        DecisionConfig(change_speech=0.0)
+    with pytest.raises(UsageError, match="at least 1 hop"):
+        DecisionConfig(lag_hops=0)
