@@ -124,6 +124,11 @@ class Pooling:
     latency_samples = 0
     """Nothing waits here."""
 
+    @property
+    def size(self) -> int:
+        """Values of an embedding."""
+        return len(self._bias)
+
     def push(self, hop: HopSums) -> list[Embedding]:
         """One record."""
         # Moved down by one: a copy of 40 rows is cheaper than a ring is clear.

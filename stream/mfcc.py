@@ -123,7 +123,8 @@ def _centred_hann(win_length: int, n_fft: int) -> NDArray[np.float64]:
     # The periodic Hann window (fftbins=True), zero-padded on both sides to the frame.
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(win_length) / win_length)
     left = (n_fft - win_length) // 2
-    return np.pad(window, (left, n_fft - win_length - left))
+    frame: NDArray[np.float64] = np.pad(window, (left, n_fft - win_length - left))
+    return frame
 
 
 def _dct_ii(n_mels: int, n_mfcc: int) -> NDArray[np.float64]:
@@ -131,4 +132,5 @@ def _dct_ii(n_mels: int, n_mfcc: int) -> NDArray[np.float64]:
     k, n = np.arange(n_mfcc), np.arange(n_mels)
     basis = np.cos(np.pi / n_mels * (n[:, None] + 0.5) * k) * np.sqrt(2.0 / n_mels)
     basis[:, 0] /= np.sqrt(2.0)
-    return basis
+    matrix: NDArray[np.float64] = basis
+    return matrix

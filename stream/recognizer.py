@@ -26,9 +26,9 @@ class EncoderStage(Protocol):
     """`Frames` in, `Embedding` out."""
 
     @property
-    def latency_samples(self) -> int: ...  # noqa: D102 - see the stages
-    def push(self, frames: Frames) -> list[Embedding]: ...  # noqa: D102
-    def flush(self) -> list[Embedding]: ...  # noqa: D102
+    def latency_samples(self) -> int: ...
+    def push(self, frames: Frames) -> list[Embedding]: ...
+    def flush(self) -> list[Embedding]: ...
 
 
 class ScorerStage(Protocol):
@@ -37,8 +37,8 @@ class ScorerStage(Protocol):
     names: tuple[str, ...]
     latency_samples: int
 
-    def push(self, embedding: Embedding) -> list[Scores]: ...  # noqa: D102
-    def flush(self) -> list[Scores]: ...  # noqa: D102
+    def push(self, embedding: Embedding) -> list[Scores]: ...
+    def flush(self) -> list[Scores]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,177 @@
+"""From a trained encoder to a folder of weights: fused, converted, calibrated, described."""
+
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calibration import Calibration, fit_calibration
+from model.corpus import Clip, read_audio
+from model.encoder import Encoder, HopSums, Pooling
+from model.enrol import references
+from model.feature_store import mel_filter_bank
+from model.network import NetworkConfig, build_step, fused_weights, load_weights
+from model.weights import load_weights_folder, write_manifest
+from stream.clock import SAMPLE_RATE
+from stream.errors import FileError, WeightsError
+from stream.mfcc import MfccConfig
+
+__all__ = ["calibrate", "clip_hops", "export_step", "ship"]
+
+CALIBRATED_HOPS = (3, 5, 10, 20, 40)  # lengths of tested windows
+ENROLMENT_S = 15.0  # of speech behind a person in calibration, if there is as much
+MIN_ENROLMENT_S = 4.0
+TRIALS_PER_CORPUS = 4_000  # of each kind, so that no corpus drowns the others
+
+Hops = list[tuple[Clip, list[HopSums]]]
+
+
+def ship(
+    encoder: keras.Model, network: NetworkConfig, mfcc: MfccConfig, dev: list[Clip], card: dict[str, Any], folder: Path
+) -> Calibration:
+    """Write a folder of weights that `Encoder.load(folder)` reads.
+
+    Args:
+        encoder: a trained `build_encoder(network, fused=False)`.
+        network: its shape.
+        mfcc: the feature settings it was trained with.
+        dev: clips by speakers it was not trained on, for the calibration.
+        card: what it was trained on, figures, licence and attribution.
+        folder: where to; what it holds is replaced.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = fused_weights(encoder)
+    np.savez(folder / "network.npz", **weights)  # type: ignore[arg-type] # numpy takes arrays by name
+    np.save(folder / "mel.npy", mel_filter_bank(mfcc))
+    export_step(network, weights, folder / "step.tflite")
+    # Calibrated through the weights as they are shipped, so they are described twice.
+    uncalibrated = Calibration((1.0,), (1.0,), (0.0,))
+    write_manifest(folder, mfcc, asdict(network), asdict(uncalibrated), card)
+    calibration = calibrate(Encoder(load_weights_folder(folder)), dev)
+    write_manifest(folder, mfcc, asdict(network), asdict(calibration), card)
+    return calibration
+
+
+def export_step(network: NetworkConfig, weights: dict[str, NDArray[np.floating]], path: Path) -> None:
+    """Convert the frame layers to LiteRT with 16-bit weights, through Keras's own export."""
+    if keras.backend.backend() != "tensorflow":
+        raise WeightsError(
+            f"expected the TensorFlow backend for the conversion to LiteRT, got {keras.backend.backend()}; "
+            "train where you like, then run `livespeaker pretrain` again with KERAS_BACKEND=tensorflow to finish"
+        )
+    import tensorflow as tf
+
+    step = build_step(network)
+    load_weights(step, weights)
+    step.export(
+        path,
+        format="litert",
+        verbose=False,
+        optimizations=[tf.lite.Optimize.DEFAULT],
+        target_spec={"supported_types": [tf.float16]},
+    )
+
+
+def clip_hops(encoder: Encoder, clips: list[Clip]) -> Hops:
+    """The pooling sums of every clip that can be read."""
+    hops: Hops = []
+    for clip in clips:
+        try:
+            hops.append((clip, encoder.hops(read_audio(clip.path), sample_rate=SAMPLE_RATE)))
+        except FileError:
+            continue
+    return hops
+
+
+def calibrate(encoder: Encoder, dev: list[Clip], *, seed: int = 0) -> Calibration:
+    """Fit cosines to log likelihood ratios on people who were enrolled as people are, and heard again.
+
+    Each dev speaker is enrolled from one session (or some clips) and tested on windows from the others,
+    and so is everybody else of the same corpus against them.
+    """
+    rng = np.random.default_rng(seed)
+    pooling = Pooling(encoder.weights)
+    by_corpus: dict[str, dict[str, list[tuple[Clip, list[HopSums]]]]] = defaultdict(lambda: defaultdict(list))
+    for clip, hops in clip_hops(encoder, dev):
+        by_corpus[clip.corpus][clip.speaker].append((clip, hops))
+    scores: dict[int, list[NDArray[np.float32]]] = defaultdict(list)
+    targets: dict[int, list[NDArray[np.bool_]]] = defaultdict(list)
+    heard_s: dict[int, list[float]] = defaultdict(list)
+    for speakers in by_corpus.values():
+        people, tests = [], []
+        for name, clips in speakers.items():
+            enrolled, rest = _split(clips)
+            _, vectors, speech_s = references((hop for hops in enrolled for hop in hops), pooling)
+            if speech_s.sum() >= MIN_ENROLMENT_S:
+                mean = speech_s @ vectors
+                people.append((name, mean / np.linalg.norm(mean)))
+            tests.append((name, rest))
+        if len(people) < 2:
+            continue
+        names = np.array([name for name, _ in people])
+        matrix = np.stack([vector for _, vector in people])
+        for n in CALIBRATED_HOPS:
+            vectors, seconds, who = _windows(tests, n, pooling)
+            if not len(vectors):
+                continue
+            same = who[:, None] == names[None, :]
+            cosine = vectors @ matrix.T
+            for kind in (same, ~same):
+                chosen = rng.permutation(np.flatnonzero(kind))[:TRIALS_PER_CORPUS]
+                scores[n].append(cosine.ravel()[chosen])
+                targets[n].append(same.ravel()[chosen])
+            heard_s[n] += [float(s) for s in seconds]
+    lengths = [n for n in CALIBRATED_HOPS if n in scores and np.concatenate(targets[n]).any()]
+    if not lengths:
+        raise FileError(
+            "expected dev speakers with at least 4 s of speech in one clip and more in another, found none; "
+            "give a corpus with more speech per speaker"
+        )
+    return fit_calibration(
+        tuple(float(np.mean(heard_s[n])) for n in lengths),
+        [np.concatenate(scores[n]) for n in lengths],
+        [np.concatenate(targets[n]) for n in lengths],
+    )
+
+
+def _split(clips: Hops) -> tuple[list[list[HopSums]], list[list[HopSums]]]:
+    # The first sessions to enrol from, until there is enough speech; the rest, at least the last, to test on.
+    sessions: dict[str, list[list[HopSums]]] = defaultdict(list)
+    for clip, hops in clips:
+        sessions[clip.session].append(hops)
+    *first, last = sessions.values()
+    enrolled: list[list[HopSums]] = []
+    rest = list(last)
+    speech_s = 0.0
+    for hops in (hops for session in first for hops in session):
+        if speech_s < ENROLMENT_S:
+            enrolled.append(hops)
+            speech_s += sum(hop.speech for hop in hops) / 10
+        else:
+            rest.append(hops)
+    return enrolled, rest
+
+
+def _windows(
+    tests: list[tuple[str, list[list[HopSums]]]], n: int, pooling: Pooling
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.str_]]:
+    # Windows of n hops that are mostly speech, at most 50 a person.
+    sums, who = [], []
+    for name, clips in tests:
+        found = [
+            np.sum([hop.sums for hop in hops[at : at + n]], axis=0)
+            for hops in clips
+            for at in range(0, len(hops) - n + 1, n)
+            if np.mean([hop.speech for hop in hops[at : at + n]]) > 0.7
+        ]
+        kept = found[:: max(1, len(found) // 50)][:50]
+        sums += kept
+        who += [name] * len(kept)
+    if not sums:
+        return np.empty((0, pooling.size), np.float32), np.empty(0, np.float32), np.array([], np.str_)
+    vectors, seconds = pooling.embed(np.stack(sums))
+    return vectors, seconds, np.array(who)
