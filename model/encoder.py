@@ -16,6 +16,7 @@ from model.weights import SHIPPED, Weights, load_weights_folder
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.features import Features
+from stream.quiet import quiet_stderr
 from stream.records import Block, Embedding, Frames
 from stream.resample import Resampler
 
@@ -57,8 +58,8 @@ class FrameLayers:
         self._frames = int(weights.network["hop_frames"])
         self._stride = int(weights.network["stride"])
         # One thread: two threads for 0.1 ms of work only wait for each other.
-        self._interpreter = Interpreter(str(weights.folder / "step.tflite"), num_threads=1)
-        self._step = self._interpreter.get_signature_runner()
+        with quiet_stderr():
+            self._step = Interpreter(str(weights.folder / "step.tflite"), num_threads=1).get_signature_runner()
         self._state = {
             name: np.zeros(detail["shape"], np.float32)
             for name, detail in self._step.get_input_details().items()

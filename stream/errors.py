@@ -7,9 +7,12 @@
     |   `-- FileError           missing, empty, truncated or not audio
     |-- EnrolmentError          speech that cannot become a voice (silent, clipped, too short)
     |-- ProfileError            a profile that cannot be read or written
-    `-- WeightsError            weights that do not fit the program
+    |-- WeightsError            weights that do not fit the program
+    |-- OutputError             an output that cannot be written
+    `-- ReaderGoneError         nobody reads standard output any more: a reason to end, not a failure
 
-The command line prints the message and exits with 1; it never shows a traceback for one of these.
+The command line prints the message and exits with 1; it never shows a traceback for one of these. ReaderGoneError ends
+it without a word.
 """
 
 __all__ = [
@@ -18,7 +21,9 @@ __all__ = [
     "EnrolmentError",
     "FileError",
     "LivespeakerError",
+    "OutputError",
     "ProfileError",
+    "ReaderGoneError",
     "UsageError",
     "WeightsError",
 ]
@@ -54,3 +59,14 @@ class ProfileError(LivespeakerError):
 
 class WeightsError(LivespeakerError):
     """Weights are missing, damaged or made for another program."""
+
+
+class OutputError(LivespeakerError):
+    """A file of decisions, or standard output, cannot be written."""
+
+
+class ReaderGoneError(LivespeakerError):
+    """Whoever read our standard output has left (`| head`): a reason to end quietly, not a failure.
+
+    No OutputError: who goes on without an output that failed must still end here.
+    """

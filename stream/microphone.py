@@ -4,8 +4,6 @@ The audio callback counts, copies, leaves; whoever iterates over `blocks` does t
 `sounddevice` is imported where it is used: a machine without PortAudio still shows help and replays files.
 """
 
-import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,8 +13,10 @@ import numpy as np
 
 from stream.clock import SAMPLE_RATE
 from stream.errors import DeviceError
+from stream.quiet import quiet_stderr
 from stream.records import Block, FloatArray, Loss
 from stream.ring import RingBuffer
+from stream.text import one_line
 
 __all__ = ["InputDevice", "Microphone", "find_input", "list_inputs"]
 
@@ -148,7 +148,7 @@ class Microphone:
         reason = ""
         for rate, channels in ways:
             try:
-                with _quiet_stderr():
+                with quiet_stderr():
                     stream = sd.InputStream(
                         samplerate=rate,
                         blocksize=self._block_samples(rate),
@@ -159,7 +159,7 @@ class Microphone:
                         finished_callback=self._finish,
                     )
             except sd.PortAudioError as error:
-                reason = reason or _one_line(error)
+                reason = reason or one_line(error)
             else:
                 return stream, rate, channels
         raise DeviceError(
@@ -194,12 +194,12 @@ class Microphone:
 
     def __enter__(self) -> "Microphone":
         try:
-            with _quiet_stderr():
+            with quiet_stderr():
                 self._stream.start()
         except self._portaudio_error as error:
             self._stream.close()
             raise DeviceError(
-                f"cannot start the microphone {self.name!r}: {_one_line(error)}; close other programs that use it, or "
+                f"cannot start the microphone {self.name!r}: {one_line(error)}; close other programs that use it, or "
                 "choose another with --device"
             ) from error
         return self
@@ -208,7 +208,7 @@ class Microphone:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        with _quiet_stderr():  # a device that is gone complains once more
+        with quiet_stderr():  # a device that is gone complains once more
             self._stream.abort()  # what is still on its way is not waited for
             self._stream.close()
 
@@ -251,31 +251,9 @@ def _import_sounddevice() -> Any:
     try:
         import sounddevice
     except OSError as error:
-        raise DeviceError(_NO_PORTAUDIO.format(_one_line(error))) from error
+        raise DeviceError(_NO_PORTAUDIO.format(one_line(error))) from error
     except Exception as error:  # PortAudioError, which has no name before the import that raises it
         raise DeviceError(
-            f"PortAudio is installed but cannot start: {_one_line(error)}; see that the sound system runs"
+            f"PortAudio is installed but cannot start: {one_line(error)}; see that the sound system runs"
         ) from error
     return sounddevice
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Nothing on file descriptor 2: PortAudio and ALSA write there, in C, about ways to open that they refuse."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed: there is nobody to disturb
-        yield
-        return
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -5,82 +5,31 @@ microphone opens; a file that is there is replaced. A record is one line, handed
 and at once: whatever ends the program, the file holds only whole records. `-` is standard output.
 """
 
-import errno
 import json
-import math
 import os
 import re
 import sys
-import unicodedata
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from stream.clock import SAMPLE_RATE, format_seconds, samples_to_seconds, seconds_to_samples
-from stream.errors import FileError, LivespeakerError
+from stream.clock import SAMPLE_RATE, format_seconds, samples_to_seconds
+from stream.errors import OutputError, ReaderGoneError
 from stream.records import Loss, Turn
+from stream.rttm import format_rttm
+from stream.text import format_probability, safe_text, system_reason
 
-__all__ = ["JsonLines", "Lines", "Output", "ReaderGoneError", "Rttm", "format_probability", "read_rttm", "safe_text"]
+__all__ = ["JsonLines", "Lines", "Output", "Rttm"]
 
 JSONL_SCHEMA = 1
 """Goes up when a record changes so that an old reader would misread it; new fields and types do not."""
 
 _STANDARD_OUTPUT = "-"
 _NAME_COLUMNS = 10  # plain lines stay aligned for names of up to this many characters
-_MARKS_IN_A_ROW = 4  # no script stacks more on one letter; text that climbs over its neighbours does
-_JOINERS = "\u200c\u200d"  # invisible, but Persian and the Indic scripts are spelt with them
 
 # What `json.dumps` leaves as it is although a terminal obeys it (C1 controls), a line reader breaks
 # at it (U+2028, U+2029), it reorders its surroundings (bidi), or UTF-8 cannot hold it (surrogates).
 _JSON_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-
-# What else a line of RTTM may be, by the evaluation plan; none of it says who spoke.
-_OTHER_RTTM = re.compile(
-    ";;.*|A/P|CB|EDIT|FILLER|IP|LEXEME|NON-LEX|NON-SPEECH|NOSCORE|NO_RT_METADATA|SEGMENT|SPKR-INFO|SU"
-)
-
-
-class ReaderGoneError(LivespeakerError):
-    """Whoever read our standard output has left (`| head`): a reason to end quietly, not a failure."""
-
-
-def safe_text(text: str) -> str:
-    r"""`text` with nothing left in it that a terminal obeys or an eye cannot see.
-
-    Control characters (escape sequences begin with one), line breaks, bidirectional overrides, other
-    invisible characters and lone surrogates become U+FFFD, one for one; combining marks beyond four on one
-    letter are dropped, and a mark that would sit on what stands before the text gets a circle to sit on.
-    Ordinary names in any script come out as they are.
-
-    >>> safe_text("Zoë"), safe_text("\x1b[2J") == "\ufffd[2J"
-    ('Zoë', True)
-    """
-    out: list[str] = []
-    marks = 0
-    for character in text:
-        category = unicodedata.category(character)
-        if category in ("Mn", "Me"):
-            marks += 1
-            if marks > _MARKS_IN_A_ROW:
-                continue
-            if not out:
-                out.append("\u25cc")
-        else:
-            marks = 0
-        unsafe = category in ("Cc", "Cs", "Zl", "Zp") or (category == "Cf" and character not in _JOINERS)
-        out.append("\ufffd" if unsafe else character)
-    return "".join(out)
-
-
-def format_probability(probability: float) -> str:
-    """A probability for eyes, always five characters wide; it never claims certainty.
-
-    >>> format_probability(0.07), format_probability(0.972), format_probability(0.9999)
-    ('  7 %', ' 97 %', '>99 %')
-    """
-    if not probability > 0:  # NaN too: what cannot be said is not shown
-        return "  0 %"
-    return ">99 %" if probability >= 0.995 else f"{round(100 * probability):3d} %"
 
 
 class Output:
@@ -90,7 +39,7 @@ class Output:
         file: path to write; a file that is there is replaced; `-` is standard output.
 
     Raises:
-        LivespeakerError: the file cannot be opened, or, from every method, cannot be written any more
+        OutputError: the file cannot be opened, or, from every method, cannot be written any more
             (a full disk, a pipe whose reader left).
         ReaderGoneError: standard output is a pipe that nobody reads any more.
     """
@@ -108,8 +57,9 @@ class Output:
             # Unbuffered: a line that sits in a buffer is lost when the program is killed.
             self._file = open(self._path, "wb", buffering=0)  # noqa: SIM115 - closed by close()
         except (OSError, ValueError) as error:
-            raise LivespeakerError(
-                f"cannot write to {safe_text(self._path)}: {_reason(error)}; give a path in a folder that is yours"
+            raise OutputError(
+                f"cannot write to {safe_text(self._path)}: {system_reason(error)}; "
+                "give a path in a folder that is yours"
             ) from error
 
     def write(self, turn: Turn) -> None:
@@ -150,8 +100,8 @@ class Output:
                 self._give_up_standard_output(error)
             self._take_back(written)
             self.close()
-            raise LivespeakerError(
-                f"cannot write to {safe_text(self._path)}: {_reason(error)}; what was written before is whole"
+            raise OutputError(
+                f"cannot write to {safe_text(self._path)}: {system_reason(error)}; what was written before is whole"
             ) from error
 
     def _take_back(self, written: int) -> None:
@@ -169,7 +119,7 @@ class Output:
         os.close(nowhere)
         if isinstance(error, BrokenPipeError):
             raise ReaderGoneError("nobody reads standard output any more; give a file to keep everything") from error
-        raise LivespeakerError(f"cannot write to standard output: {_reason(error)}; give a file instead") from error
+        raise OutputError(f"cannot write to standard output: {system_reason(error)}; give a file instead") from error
 
 
 class JsonLines(Output):
@@ -221,9 +171,7 @@ class JsonLines(Output):
 
 
 class Rttm(Output):
-    """Final turns as NIST RTTM (RT-09 evaluation plan, appendix A), the format of diarization scorers.
-
-    RTTM is separated by white space, so white space in a name or in the file id becomes `_`.
+    """Final turns as RTTM, the format of diarization scorers; see `stream.rttm`.
 
     Args:
         file: path to write, or `-`.
@@ -232,16 +180,12 @@ class Rttm(Output):
 
     def __init__(self, file: str | Path, file_id: str) -> None:
         super().__init__(file)
-        self._file_id = _field(file_id)
+        self._file_id = file_id
 
     def write(self, turn: Turn) -> None:
         """Put down a final turn; a tentative one has no place in RTTM."""
-        if not turn.final:
-            return
-        # The duration is that between the rounded ends: neighbouring turns still meet when read back.
-        start_ms, end_ms = (round(1000 * samples_to_seconds(at)) for at in (turn.start, turn.end))
-        times = f"{start_ms / 1000:.3f} {(end_ms - start_ms) / 1000:.3f}"
-        self._put(f"SPEAKER {self._file_id} 1 {times} <NA> <NA> {_field(turn.name)} <NA> <NA>")
+        if turn.final:
+            self._put(format_rttm(turn, self._file_id))
 
 
 class Lines(Output):
@@ -280,67 +224,9 @@ class Lines(Output):
             self._put(f"# {format_seconds(samples_to_seconds(duration))}  lost on the way: {loss}, {gaps} gaps")
 
 
-def read_rttm(path: str | Path) -> list[Turn]:
-    """The speaker turns of an RTTM file, in its order, as final turns of probability 1.
-
-    Lines of other types, comments (`;;`) and empty lines are passed over.
-
-    Args:
-        path: a UTF-8 text file.
-
-    Raises:
-        FileError: the file cannot be read, or a line is not RTTM; the message names the line.
-    """
-    shown = safe_text(str(path))
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {shown}: {_reason(error)}; give an RTTM file in UTF-8") from error
-    turns = []
-    for number, line in enumerate(text.split("\n"), 1):
-        fields = line.split()
-        if not fields or _OTHER_RTTM.fullmatch(fields[0]):
-            continue
-        if fields[0] != "SPEAKER":
-            raise FileError(f"{shown}, line {number}: wanted SPEAKER, got {_shown(fields[0])}; correct it")
-        if len(fields) < 8:
-            raise FileError(f"{shown}, line {number}: wanted at least 8 fields, got {len(fields)}; correct the line")
-        try:
-            start_s, duration_s = float(fields[3]), float(fields[4])
-        except ValueError:
-            start_s = duration_s = math.nan
-        if not (0 <= start_s < math.inf and 0 <= duration_s < math.inf):
-            got = safe_text(f"{fields[3]} {fields[4]}"[:40])
-            raise FileError(
-                f"{shown}, line {number}: wanted a start and a duration in seconds, got {got!r}; correct it"
-            )
-        # The sum is rounded once, so that turns that meet in the file meet in samples.
-        end = seconds_to_samples(start_s + duration_s)
-        turns.append(Turn(seconds_to_samples(start_s), end, fields[7], probability=1.0, final=True))
-    return turns
-
-
 def _seconds(samples: int) -> float:
     return round(samples_to_seconds(samples), 3)
 
 
 def _span(start: int, end: int) -> str:
     return f"{format_seconds(samples_to_seconds(start))} - {format_seconds(samples_to_seconds(end))}"
-
-
-def _field(text: str) -> str:
-    return safe_text("".join("_" if character.isspace() else character for character in text)) or "<NA>"
-
-
-def _shown(text: str) -> str:
-    return repr(safe_text(text[:40]))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
-    if isinstance(error, OSError):
-        if error.errno == errno.ENOENT:
-            return "no such file or folder"
-        return (error.strerror or str(error)).lower()
-    return str(error)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from stream.dashboard import Dashboard, render
 from stream.records import UNKNOWN, Loss, Snapshot, Turn
-from tests.test_outputs import EVIL, NAMES, harmful
+from tests.test_text import EVIL, NAMES, harmful
 
 S = 16_000
 ALICE = Turn(72 * S, 75 * S, "alice", 0.971, final=True)

@@ -6,59 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-import unicodedata
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from stream.clock import seconds_to_samples
-from stream.errors import FileError, LivespeakerError
-from stream.outputs import JsonLines, Lines, Rttm, format_probability, read_rttm, safe_text
-from stream.records import UNKNOWN, Loss, Turn
-
-EVIL = "eve\x1b[2J\x1b]0;title\x07\x9b31m\u202egnp.\u2066\u200b\r\n\t\x00\x7f\u2028\ud800"
-NAMES = [
-    "alice",
-    "Zoë",
-    "Zoe\u0308",
-    "宇宙 大将軍",
-    "מרים",
-    "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627",
-    "👩‍🚀",
-    UNKNOWN,
-]
+from stream.errors import OutputError
+from stream.outputs import JsonLines, Lines, Rttm
+from stream.records import Loss, Turn
+from tests.test_text import EVIL, NAMES, harmful
 
 
 def turn(start_s: float, end_s: float, name: str, probability: float = 0.9712, final: bool = True) -> Turn:
     return Turn(seconds_to_samples(start_s), seconds_to_samples(end_s), name, probability, final)
-
-
-def harmful(text: str) -> list[str]:
-    return [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in "\u202e\u2066\u200b"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_ordinary_names_stay_as_they_are(name):
-    assert safe_text(name) == name
-
-
-def test_nothing_a_terminal_obeys_is_left_in_a_name():
-    every = "".join(map(chr, range(0x110000)))
-    assert harmful(safe_text(every)) == []
-    assert safe_text(safe_text(EVIL)) == safe_text(EVIL)
-    assert len(safe_text(EVIL)) == len(EVIL)  # one for one: what was taken away can be seen
-
-
-def test_marks_neither_climb_nor_sit_on_what_stands_before():
-    assert safe_text("a" + "\u0301" * 50) == "a" + "\u0301" * 4
-    assert safe_text("\u0301a")[0] == "\u25cc"
-
-
-def test_a_probability_keeps_its_width_and_never_claims_certainty():
-    shown = [format_probability(p / 1000) for p in range(1001)] + [format_probability(float("nan"))]
-    assert {len(text) for text in shown} == {5}
-    assert not any("100" in text for text in shown)
 
 
 def test_jsonl_is_whole_after_every_write(tmp_path):
@@ -105,72 +65,6 @@ def test_names_are_readable_in_jsonl(tmp_path):
     assert "宇宙 Zoë" in (tmp_path / "out").read_text("utf-8")
 
 
-def test_rttm_comes_back_as_it_went(tmp_path):
-    path = tmp_path / "out.rttm"
-    edges = [0, 16 * 7, 1600, 1600 * 3, 1600 * 123456, 1600 * 123457]
-    names = [*NAMES[:2], "宇宙", UNKNOWN, "bob"]
-    turns = [Turn(start, end, name, 1.0, True) for (start, end), name in zip(pairwise(edges), names, strict=True)]
-    with Rttm(path, file_id="talk") as output:
-        for one in turns:
-            output.write(one)
-            output.write(turn(0, 1, "a guess", final=False))
-    assert read_rttm(path) == turns
-
-
-def test_rttm_neighbours_still_meet_wherever_they_were_cut(tmp_path):
-    path = tmp_path / "out.rttm"
-    edges = list(range(0, 100_000, 997))
-    with Rttm(path, "x") as output:
-        for start, end in pairwise(edges):
-            output.write(Turn(start, end, "a", 1.0, True))
-    back = read_rttm(path)
-    assert all(one.end == other.start for one, other in pairwise(back))
-    assert all(abs(one.start - edge) <= 8 for one, edge in zip(back, edges, strict=False))
-
-
-def test_rttm_has_ten_fields_whatever_the_name(tmp_path):
-    path = tmp_path / "out.rttm"
-    with Rttm(path, file_id="my talk\u3000one") as output:
-        for name in ["Anna Maria", "", " ", EVIL, "a\u00a0b"]:
-            output.write(turn(12.3, 15.8, name))
-    lines = path.read_text("utf-8").splitlines()
-    assert lines[0] == "SPEAKER my_talk_one 1 12.300 3.500 <NA> <NA> Anna_Maria <NA> <NA>"
-    assert {len(line.split()) for line in lines} == {10}
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("SPEAKER a 1 0 1 <NA> <NA> x <NA> <NA>\n\nSPEAKER a 1 zero 1 <NA> <NA> x <NA> <NA>", 3),
-        ("SPEAKER a 1 0 -1 <NA> <NA> x <NA> <NA>", 1),
-        ("SPEAKER a 1 nan 1 <NA> <NA> x <NA> <NA>", 1),
-        (";; a comment\nSPEAKER a 1 0 1 <NA>", 2),
-        ("1\n00:00:01,000 --> 00:00:02,000", 1),
-    ],
-)
-def test_a_line_that_is_not_rttm_is_named(text, line, tmp_path):
-    (tmp_path / "bad.rttm").write_text(text, encoding="utf-8")
-    with pytest.raises(FileError, match=rf"bad\.rttm, line {line}: wanted .*, got .*; correct") as caught:
-        read_rttm(tmp_path / "bad.rttm")
-    assert "\n" not in str(caught.value)
-
-
-def test_other_rttm_lines_are_passed_over(tmp_path):
-    path = tmp_path / "x.rttm"
-    path.write_text(
-        "\ufeff;; hi\nSPKR-INFO a 1 <NA> <NA> <NA> unknown x <NA>\r\n\nSPEAKER a 1 0.5 1 <NA> <NA> x\r\n", "utf-8"
-    )
-    assert read_rttm(path) == [turn(0.5, 1.5, "x", 1.0)]
-
-
-def test_a_file_that_cannot_be_read_says_why(tmp_path):
-    (tmp_path / "sound").write_bytes(b"RIFF\xff\xfe\x00")
-    for path in [tmp_path / "none", tmp_path, tmp_path / "sound"]:
-        with pytest.raises(FileError, match=r"cannot read .*; give an RTTM file") as caught:
-            read_rttm(path)
-        assert "\n" not in str(caught.value)
-
-
 def test_plain_lines_say_turns_and_nothing_else(tmp_path):
     path = tmp_path / "out"
     with Lines(path) as output:
@@ -207,14 +101,14 @@ def test_an_output_replaces_a_file_and_fails_at_once_when_it_cannot(tmp_path):
     Lines(tmp_path / "out").close()
     assert (tmp_path / "out").read_text() == ""
     for path in [tmp_path, tmp_path / "no" / "out", "a\0b"]:
-        with pytest.raises(LivespeakerError, match=r"^cannot write to .*; give a path.*$"):
+        with pytest.raises(OutputError, match=r"^cannot write to .*; give a path.*$"):
             Lines(path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
 def test_a_full_disk_is_one_line_said_once():
     output = Lines("/dev/full")
-    with pytest.raises(LivespeakerError, match=r"^cannot write to /dev/full: no space left on device; .*$"):
+    with pytest.raises(OutputError, match=r"^cannot write to /dev/full: no space left on device; .*$"):
         output.write(turn(0, 1, "a"))
     output.write(turn(0, 1, "a"))
     output.close()
@@ -227,12 +121,12 @@ def test_a_disk_that_fills_up_within_a_line_leaves_whole_lines(tmp_path):
         f"""
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        from stream.errors import LivespeakerError
+        from stream.errors import OutputError
         try:
             with JsonLines({str(path)!r}, "x") as output:
                 for i in range(100):
                     output.write(Turn(i, i + 1, "a", 1.0, True))
-        except LivespeakerError as error:
+        except OutputError as error:
             print(error)
         """
     )
@@ -267,7 +161,7 @@ def test_a_killed_program_leaves_whole_lines(tmp_path):
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="needs pipes that break as in POSIX")
 def test_a_reader_that_leaves_ends_standard_output_quietly():
     code = """
-        from stream.outputs import ReaderGoneError
+        from stream.errors import ReaderGoneError
         try:
             with JsonLines("-", "x") as output:
                 for i in range(1_000_000):
