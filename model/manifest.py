@@ -1,0 +1,135 @@
+"""What `profile.json` says: the schema, the base model, the people and their references.
+
+    {"schema": 1,
+     "base": {"sha256": "9f86d081...", "features": {"n_mfcc": 30, "hop_ms": 10}},
+     "people": [{"id": "0f1e2d3c4b5a6978", "name": "Ann", "added": "2025-11-23T09:30:00+00:00",
+                 "voice": "8c0b7f1e2d3a4c5b.npz",
+                 "references": [{"speech_s": 3.5, "audio": "a1b2c3d4e5f60718.flac"}]}]}
+
+Whatever the file holds is checked before it is used: it may have been cut, edited or made by somebody else.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from model.voices import BaseModel, check_name, name_key
+from stream.errors import UsageError
+
+__all__ = ["AUDIO_FILE", "SCHEMA", "VOICE_FILE", "Manifest", "Person", "Reference", "SchemaError", "parse_manifest"]
+
+SCHEMA = 1
+"""Goes up when an old program would misread what a new one wrote; new keys and folders do not need it."""
+
+VOICE_FILE = re.compile(r"[0-9a-f]{16}\.npz")
+AUDIO_FILE = re.compile(r"[0-9a-f]{16}\.flac")
+"""The names of files that this program writes. No other file is ever read, or deleted."""
+
+_ID = re.compile("[0-9a-f]{16}")
+_MOST_SECONDS = 1e6  # of speech behind one reference: beyond it somebody has edited the file
+
+
+class SchemaError(Exception):
+    """The manifest is of another schema, which is the only argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where one row of a person's embeddings came from."""
+
+    speech_s: float  # seconds of speech
+    audio: str | None  # file in audio/; several references may come from one
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What is written about a person."""
+
+    id: str  # random; stays when the name changes
+    name: str
+    added: str  # when references were last added: ISO 8601, UTC
+    voice: str  # file in voices/
+    references: tuple[Reference, ...]  # one for each row of the embeddings, oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything. People stand in the order of their first enrolment."""
+
+    base: BaseModel
+    people: tuple[Person, ...]
+
+    def files(self) -> set[str]:
+        """The names of all data files."""
+        audio = {reference.audio for person in self.people for reference in person.references if reference.audio}
+        return audio | {person.voice for person in self.people}
+
+    def to_json(self) -> bytes:
+        """The text of `profile.json`, which `parse_manifest` reads back."""
+        text = json.dumps({"schema": SCHEMA, **asdict(self)}, ensure_ascii=False, allow_nan=False, indent=1)
+        return text.encode() + b"\n"
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The content of `profile.json`.
+
+    Raises:
+        SchemaError: it is of another schema.
+        ValueError: it is damaged; the message says how.
+    """
+    try:
+        raw = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("too many brackets") from error
+    schema = _get(raw, "schema", int)
+    if schema != SCHEMA:
+        raise SchemaError(schema)
+    base = _get(raw, "base", dict)
+    features = _get(base, "features", dict)
+    if not all(isinstance(value, int | float) for value in features.values()):
+        raise ValueError("features are not numbers")
+    people = tuple(_person(person) for person in _get(raw, "people", list))
+    for what in ([person.id for person in people], [name_key(person.name) for person in people]):
+        if len(set(what)) < len(what):
+            raise ValueError("somebody is in it twice")
+    return Manifest(BaseModel(_get(base, "sha256", str), features), people)
+
+
+def _person(raw: object) -> Person:
+    added = _get(raw, "added", str)
+    datetime.fromisoformat(added)
+    try:
+        name = check_name(_get(raw, "name", str))
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return Person(
+        _matching(_ID, _get(raw, "id", str)),
+        name,
+        added,
+        _matching(VOICE_FILE, _get(raw, "voice", str)),
+        tuple(_reference(reference) for reference in _get(raw, "references", list)),
+    )
+
+
+def _reference(raw: object) -> Reference:
+    speech_s = _get(raw, "speech_s", float | int)
+    if not 0 < speech_s < _MOST_SECONDS:
+        raise ValueError("speech_s is out of range")
+    audio = _get(raw, "audio", str | None)
+    return Reference(float(speech_s), None if audio is None else _matching(AUDIO_FILE, audio))
+
+
+def _get(raw: object, key: str, kind: Any) -> Any:
+    if not isinstance(raw, dict) or key not in raw:
+        raise ValueError(f"no {key}")
+    if not isinstance(raw[key], kind):
+        raise ValueError(f"{key} is a {type(raw[key]).__name__}")
+    return raw[key]
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError("a file or a person has an impossible id")
+    return text

@@ -1,0 +1,278 @@
+"""The profile: the set of known people, in a folder of the user's.
+
+Voices are biometric data: the folder is closed to other users, nothing in it is pickled, and removing
+somebody deletes what was kept of them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from platformdirs import user_data_path
+
+from model.manifest import Manifest, Person, Reference
+from model.profile_folder import ProfileFolder, new_id
+from model.voices import MAX_REFERENCES, BaseModel, Voice, check_name, check_references, most_useful, name_key
+from stream.errors import ProfileError, UsageError
+from stream.records import FloatArray
+from stream.text import safe_text
+
+__all__ = ["MAX_REFERENCES", "BaseModel", "Profile", "Voice", "check_name", "default_profile"]
+
+Embed = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+
+_NAMES_IN_A_MESSAGE = 20
+
+
+def default_profile() -> Path:
+    """Where the profile is unless `--profile` says otherwise: in the user's data folder."""
+    return user_data_path("livespeaker", appauthor=False) / "profile"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Known:
+    person: Person
+    vectors: FloatArray  # (n, d), a row for each of the person's references
+
+
+class Profile:
+    """The known people. Every change is on the disk, whole, when its method returns.
+
+    A change begins by reading the profile again under a lock, so processes that change one profile lose
+    nothing of each other's; `voices` shows the profile as it was when it was opened or last changed here.
+
+    Args:
+        folder: where it is. One that does not exist is an empty profile, made with the first change.
+        base: what the embeddings of this program come from. None takes the profile's own: enough to
+            look after people whatever base model made them, but nobody can be added.
+        embed: makes reference embeddings of sound: (n,) in [-1, 1] at 16 kHz -> vectors (m, d) of unit
+            length and the seconds of speech (m,) behind each. A profile made by another base model is made
+            again with it, and written, when it is opened; references without kept sound are lost by that,
+            which is refused when it would leave somebody with none.
+
+    Raises:
+        ProfileError: the profile is damaged, made by a newer program, or by another base model without
+            the sound to make it again. The methods that change it raise this as well, when the folder cannot
+            be written to; then nothing is changed.
+    """
+
+    def __init__(self, folder: Path, base: BaseModel | None, *, embed: Embed | None = None) -> None:
+        self._folder = ProfileFolder(folder)
+        self._base = base
+        self._embed = embed
+        self._people: tuple[_Known, ...] = ()
+        manifest = self._folder.read()
+        if manifest and self._is_foreign(manifest):
+            with self._changing():
+                pass  # reading it for a change makes it again
+        else:
+            self._people = self._load(manifest)
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """Everybody, in the order of their first enrolment."""
+        return tuple(_voice(known) for known in self._people)
+
+    def add(self, name: str, vectors: ArrayLike, speech_s: ArrayLike, audio: Sequence[FloatArray] = ()) -> Voice:
+        """Make a person known, or known better: references add up, the `MAX_REFERENCES` most useful stay.
+
+        Args:
+            name: any text that `check_name` takes; upper and lower case are one person, whose name stays.
+            vectors: (n, d) unit-length embeddings of the base model.
+            speech_s: (n,) seconds of speech behind each.
+            audio: the sound they came from, to be kept: (m,) in [-1, 1] at 16 kHz. When there is one for
+                every vector it is kept as long as that vector is; otherwise all of it is one recording, kept
+                as long as any of the vectors.
+
+        Returns:
+            All that is now known of the person.
+
+        Raises:
+            UsageError: no such name can be given.
+            ValueError: arrays of wrong shapes or values.
+        """
+        name = check_name(name)
+        if self._base is None:
+            raise ValueError("wanted the base model that made the vectors, got None")
+        new_vectors, new_speech_s = check_references(vectors, speech_s)
+        recordings = _recordings(audio, len(new_vectors))
+        with self._changing() as people:
+            if people and people[0].vectors.shape[1] != new_vectors.shape[1]:
+                raise ValueError(
+                    f"wanted vectors of {people[0].vectors.shape[1]} values as in the profile, "
+                    f"got {new_vectors.shape[1]}"
+                )
+            files: list[str | None] = [self._folder.write_audio(samples) for samples in recordings]
+            if len(files) < len(new_vectors):
+                files = (files or [None]) * len(new_vectors)
+            references = [Reference(float(s), file) for s, file in zip(new_speech_s, files, strict=True)]
+            at = _index(people, name)
+            if at is None:
+                people.append(self._keep(new_id(), name, new_vectors, references))
+                at = len(people) - 1
+            else:
+                people[at] = self._joined(people[at], new_vectors, references)
+        return _voice(self._people[at])
+
+    def rename(self, old: str, new: str) -> Voice:
+        """Give a person another name, or their name another spelling.
+
+        Raises:
+            UsageError: the new name is taken by another person, or no such name can be given.
+            ProfileError: nobody is called `old`.
+        """
+        new = check_name(new)
+        with self._changing(old) as people:
+            at = self._find(people, old)
+            if _index(people, new) not in (None, at):
+                raise UsageError(
+                    f"somebody is called {new} already; give another name, or make one person of the two with "
+                    "`livespeaker speakers merge`"
+                )
+            people[at] = replace(people[at], person=replace(people[at].person, name=new))
+        return _voice(self._people[at])
+
+    def remove(self, name: str) -> None:
+        """Forget a person: name, embeddings and sound are deleted from the folder before this returns.
+
+        They are deleted as the file system deletes: not overwritten, and not in copies made elsewhere.
+
+        Raises:
+            ProfileError: nobody is called that.
+        """
+        with self._changing(name) as people:
+            del people[self._find(people, name)]
+
+    def merge(self, into: str, other: str) -> Voice:
+        """Make one person of two that are the same: `into` gets the references of `other`, who is gone.
+
+        Raises:
+            UsageError: the two are one already.
+            ProfileError: nobody is called `into` or `other`.
+        """
+        with self._changing(into) as people:
+            to, away = (people[self._find(people, name)] for name in (into, other))
+            if to is away:
+                raise UsageError(f"wanted two people to merge, got {to.person.name} twice; name the other one")
+            merged = self._joined(to, away.vectors, away.person.references)
+            people[people.index(to)] = merged
+            people.remove(away)
+            at = people.index(merged)
+        return _voice(self._people[at])
+
+    @contextmanager
+    def _changing(self, known: str | None = None) -> Iterator[list[_Known]]:
+        """Everybody, read again under the lock; what the caller makes of the list is committed.
+
+        Args:
+            known: somebody who must be known already; when nobody is, no folder is made to find that out.
+        """
+        if known is not None and self._folder.read() is None:
+            self._find((), known)
+        with self._folder.changing():
+            manifest = self._folder.read()
+            base = self._base or (manifest.base if manifest else None)
+            people = list(self._remade(manifest) if manifest and self._is_foreign(manifest) else self._load(manifest))
+            yield people
+            if base:
+                self._folder.commit(Manifest(base, tuple(known.person for known in people)))
+                self._people = tuple(people)
+
+    def _is_foreign(self, manifest: Manifest) -> bool:
+        # A profile without people holds nothing that a base model made.
+        return bool(manifest.people) and self._base is not None and manifest.base != self._base
+
+    def _load(self, manifest: Manifest | None) -> tuple[_Known, ...]:
+        while manifest:
+            try:
+                people = tuple(_Known(person, self._folder.read_vectors(person)) for person in manifest.people)
+                if len({known.vectors.shape[1] for known in people}) > 1:
+                    raise self._folder.damaged("voices", ValueError("the vectors of two people differ in length"))
+            except ProfileError:
+                # Another process may have changed the profile, and deleted files, between two readings.
+                before, manifest = manifest, self._folder.read()
+                if manifest == before or (manifest and self._is_foreign(manifest)):
+                    raise
+            else:
+                return people
+        return ()
+
+    def _remade(self, manifest: Manifest) -> Iterator[_Known]:
+        """Everybody, embedded again by this program's base model; written, not committed."""
+        silent = [p.name for p in manifest.people if not any(reference.audio for reference in p.references)]
+        if self._embed is None or silent:
+            lack = f"no sound is kept of {_listed(silent)}" if silent else "nothing is at hand to embed its sound"
+            wanted = self._base.sha256[:8] if self._base else "none"
+            raise ProfileError(
+                f"the profile in {self._folder.shown} was made by another base model or with other features (wanted "
+                f"{wanted}, got {safe_text(manifest.base.sha256[:8])}) and cannot be made again, because {lack}; "
+                "enrol again with another --profile, or use the livespeaker that made it"
+            )
+        for person in manifest.people:
+            vectors: list[FloatArray] = []
+            references: list[Reference] = []
+            for file in dict.fromkeys(r.audio for r in person.references if r.audio):
+                rows, speech_s = self._embed(self._folder.read_audio(file))
+                heard = np.flatnonzero(speech_s > 0)
+                vectors.extend(rows[heard])
+                references.extend(Reference(float(s), file) for s in speech_s[heard])
+            if not references:
+                raise ProfileError(
+                    f"the base model hears no speech in the sound kept of {person.name}; enrol again with another "
+                    "--profile, or use the livespeaker that made this one"
+                )
+            checked, _ = check_references(vectors, [reference.speech_s for reference in references])
+            yield self._keep(person.id, person.name, checked, references, added=person.added)
+
+    def _joined(self, known: _Known, vectors: FloatArray, references: Sequence[Reference]) -> _Known:
+        """A person with more references."""
+        both = np.concatenate([known.vectors, vectors])
+        return self._keep(known.person.id, known.person.name, both, [*known.person.references, *references])
+
+    def _keep(
+        self, person_id: str, name: str, vectors: FloatArray, references: list[Reference], *, added: str | None = None
+    ) -> _Known:
+        """Write the most useful of a person's references (n, d); not committed yet."""
+        keep = most_useful(vectors, np.array([reference.speech_s for reference in references], np.float32))
+        kept = vectors[keep]
+        kept.flags.writeable = False
+        added = added or datetime.now(UTC).isoformat(timespec="seconds")
+        person = Person(person_id, name, added, self._folder.write_vectors(kept), tuple(references[i] for i in keep))
+        return _Known(person, kept)
+
+    def _find(self, people: Sequence[_Known], name: str) -> int:
+        at = _index(people, name)
+        if at is None:
+            known = f"known: {_listed([k.person.name for k in people])}" if people else "enrol somebody first"
+            raise ProfileError(f"nobody is called {safe_text(name)!r} in this profile; {known}")
+        return at
+
+
+def _index(people: Sequence[_Known], name: str) -> int | None:
+    keys = [name_key(known.person.name) for known in people]
+    key = name_key(name)
+    return keys.index(key) if key in keys else None
+
+
+def _voice(known: _Known) -> Voice:
+    speech_s = np.array([reference.speech_s for reference in known.person.references], np.float32)
+    speech_s.flags.writeable = False
+    has_audio = any(reference.audio for reference in known.person.references)
+    return Voice(known.person.name, known.vectors, speech_s, known.person.added, has_audio)
+
+
+def _recordings(audio: Sequence[FloatArray], vectors: int) -> list[FloatArray]:
+    """The sound to keep: a recording for every vector, or one for all of them, or none."""
+    for samples in audio:
+        if samples.ndim != 1 or not len(samples) or not np.all(np.isfinite(samples)):
+            raise ValueError(f"wanted finite sound (n,), n > 0, got shape {samples.shape}")
+    return list(audio) if len(audio) in (0, vectors) else [np.concatenate(audio)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_IN_A_MESSAGE
+    return ", ".join(names[:_NAMES_IN_A_MESSAGE]) + (f" and {more} more" if more > 0 else "")

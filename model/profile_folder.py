@@ -1,0 +1,228 @@
+"""A profile on disk.
+
+    profile.json            schema, base model and people; the only file that is ever replaced
+    voices/<random>.npz     one person's reference embeddings: `vectors`, (n, d) float32
+    audio/<random>.flac     the sound behind references, where it is kept: 16 kHz, mono, 16 bits
+    profile.lock            held by the one process that makes a change
+
+A change writes its data under new names, then replaces `profile.json` in one step, then deletes what is no
+longer named there. A process killed at any moment leaves the profile from before or after the change; what
+it leaves lying about is deleted by the next change. The names of files say nothing of the people.
+"""
+
+import io
+import os
+import secrets
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from model.manifest import AUDIO_FILE, SCHEMA, VOICE_FILE, Manifest, Person, SchemaError, parse_manifest
+from model.voices import check_references
+from stream.clock import SAMPLE_RATE
+from stream.errors import ProfileError
+from stream.records import FloatArray
+from stream.text import one_line, safe_text, system_reason
+
+__all__ = ["LOCK_TIMEOUT_S", "ProfileFolder", "new_id"]
+
+LOCK_TIMEOUT_S = 30.0
+"""How long a change waits for that of another process."""
+
+_RESTORE = "restore it from a copy, or move the folder away and enrol again"
+# What numpy and zipfile raise, one way or another, for a file that somebody cut, changed or put there.
+_DAMAGE = (ValueError, LookupError, EOFError, OSError, RuntimeError, MemoryError, TypeError)
+_DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, struct.error)
+
+
+def new_id() -> str:
+    """A name for a person or a file that nothing else has."""
+    return secrets.token_hex(8)
+
+
+class ProfileFolder:
+    """The folder of a profile. It need not exist before `changing`.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.shown = safe_text(str(path))  # for messages
+        self._path = path
+        self._manifest = path / "profile.json"
+        self._voices = path / "voices"
+        self._audio = path / "audio"
+        self._written: list[Path] = []  # data files of the change that is being made
+
+    def read(self) -> Manifest | None:
+        """What `profile.json` says, None when there is none.
+
+        Raises:
+            ProfileError: it cannot be read, is damaged or of another schema.
+        """
+        try:
+            return parse_manifest(self._manifest.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ProfileError(
+                f"cannot read the profile in {self.shown}: {system_reason(error)}; "
+                "give --profile a folder that is yours"
+            ) from error
+        except ValueError as error:
+            raise self.damaged("profile.json", error) from error
+        except SchemaError as error:
+            (schema,) = error.args
+            if schema > SCHEMA:
+                made, so = "by a newer livespeaker", "update livespeaker, or give another --profile"
+            else:
+                made, so = "by something else", _RESTORE
+            raise ProfileError(
+                f"the profile in {self.shown} was made {made}: wanted schema {SCHEMA}, got {schema}; {so}"
+            ) from error
+
+    def read_vectors(self, person: Person) -> FloatArray:
+        """A person's reference embeddings, (n, d), unit length.
+
+        Raises:
+            ProfileError: the file is missing or damaged.
+        """
+        try:
+            data = io.BytesIO((self._voices / person.voice).read_bytes())
+            with np.load(data, allow_pickle=False) as file:
+                stored = file["vectors"]
+            if stored.dtype != np.float32:
+                raise ValueError(f"wanted float32, got {stored.dtype}")
+            vectors, _ = check_references(stored, [reference.speech_s for reference in person.references])
+        except (*_DAMAGE, *_DAMAGED_ZIP) as error:
+            raise self.damaged(f"voices/{person.voice} of {person.name}", error) from error
+        return vectors
+
+    def read_audio(self, name: str) -> FloatArray:
+        """Kept sound: (n,) in [-1, 1] at 16 kHz.
+
+        Raises:
+            ProfileError: the file is missing or damaged.
+        """
+        import soundfile
+
+        try:
+            samples, rate = soundfile.read(io.BytesIO((self._audio / name).read_bytes()), dtype="float32")
+            if rate != SAMPLE_RATE or samples.ndim != 1 or not len(samples):
+                raise ValueError(f"wanted mono sound at {SAMPLE_RATE} Hz, got {samples.shape} at {rate} Hz")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self.damaged(f"audio/{name}", error) from error
+        return np.asarray(samples, np.float32)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the profile for a change: read again, write data, `commit` once.
+
+        The folder is made if need be, and at the end everything is deleted that `profile.json` does not name.
+
+        Raises:
+            ProfileError: the folder cannot be written to, or another process does not let go of it.
+        """
+        try:
+            # Only folders of our own making are closed to others: --profile may name one that people share.
+            for folder in (self._path, self._voices, self._audio):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with FileLock(self._path / "profile.lock", timeout=LOCK_TIMEOUT_S, mode=0o600):
+                self._written = []
+                try:
+                    yield
+                except BaseException:
+                    # What we did not write stays: a damaged profile may be repaired with it.
+                    with suppress(OSError, ProfileError):
+                        self._sweep(self._written)
+                    raise
+                self._settle()
+        except Timeout as error:
+            raise ProfileError(
+                f"another livespeaker has been changing the profile in {self.shown} for {LOCK_TIMEOUT_S:g} s; "
+                "wait until it is done, or stop it, then try again"
+            ) from error
+        except OSError as error:
+            raise ProfileError(
+                f"cannot write to the profile in {self.shown}: {system_reason(error)}; nothing was changed; "
+                "make room, or give --profile a folder that is yours"
+            ) from error
+
+    def write_vectors(self, vectors: FloatArray) -> str:
+        """Write embeddings (n, d) to a new file in `voices/`; its name."""
+        data = io.BytesIO()
+        np.savez(data, vectors=vectors)
+        return self._write_new(self._voices / f"{new_id()}.npz", data.getvalue())
+
+    def write_audio(self, samples: FloatArray) -> str:
+        """Write sound (n,), in [-1, 1] at 16 kHz, to a new file in `audio/`; its name."""
+        import soundfile
+
+        data = io.BytesIO()
+        soundfile.write(data, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        return self._write_new(self._audio / f"{new_id()}.flac", data.getvalue())
+
+    def commit(self, manifest: Manifest) -> None:
+        """Make `manifest` what the profile says, in one step. What it names must be written before."""
+        _sync(self._voices)
+        _sync(self._audio)
+        partial = self._path / "profile.json.new"
+        _write(partial, manifest.to_json())
+        os.replace(partial, self._manifest)
+
+    def damaged(self, what: str, error: Exception) -> ProfileError:
+        """An error that says which part of the profile cannot be used, and why."""
+        reason = system_reason(error) if isinstance(error, OSError) else safe_text(one_line(error))
+        return ProfileError(f"the profile in {self.shown} is damaged: {what}: {reason[:200]}; {_RESTORE}")
+
+    def _settle(self) -> None:
+        """What follows a commit. The change is made, whatever happens here."""
+        try:
+            _sync(self._path)
+            self._sweep([*self._voices.iterdir(), *self._audio.iterdir()])
+        except OSError as error:
+            raise ProfileError(
+                f"the change to the profile in {self.shown} is made, but old files could not be deleted: "
+                f"{system_reason(error)}; the next change tries again"
+            ) from error
+
+    def _sweep(self, files: Sequence[Path]) -> None:
+        # Goes by what is on the disk, never by what this process believes that it committed there.
+        manifest = self.read()
+        named = manifest.files() if manifest else set()
+        for file in files:
+            ours = VOICE_FILE.fullmatch(file.name) or AUDIO_FILE.fullmatch(file.name)
+            if ours and file.name not in named:
+                file.unlink(missing_ok=True)
+        (self._path / "profile.json.new").unlink(missing_ok=True)
+
+    def _write_new(self, path: Path, data: bytes) -> str:
+        self._written.append(path)
+        _write(path, data)
+        return path.name
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, and bring it to the disk."""
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system has a way."""
+    if os.name == "nt":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
