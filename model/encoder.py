@@ -60,11 +60,9 @@ class FrameLayers:
         # One thread: two threads for 0.1 ms of work only wait for each other.
         with quiet_stderr():
             self._step = Interpreter(str(weights.folder / "step.tflite"), num_threads=1).get_signature_runner()
-        self._state = {
-            name: np.zeros(detail["shape"], np.float32)
-            for name, detail in self._step.get_input_details().items()
-            if name.startswith("state_")
-        }
+            inputs = {name: np.zeros(d["shape"], np.float32) for name, d in self._step.get_input_details().items()}
+            self._step(**inputs)  # the first run sets itself up, and says so
+        self._state = {name: zeros for name, zeros in inputs.items() if name.startswith("state_")}
         self._mfcc = np.empty((0, weights.mfcc.n_mfcc), np.float32)  # rows that do not fill a hop yet
         self._speech = np.empty(0, np.float32)
         self._next: int | None = None  # first sample of the next hop

@@ -6,13 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.calibration import Calibration
 from model.encoder import Encoder, FrameLayers, HopSums, Pooling
+from model.scoring import centroid
+from model.voices import Voice
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.records import Block
 from stream.resample import Resampler
 
-__all__ = ["ENOUGH_SPEECH_S", "MIN_SPEECH_S", "Enrolment", "Progress", "References", "embed_references", "references"]
+__all__ = [
+    "ENOUGH_SPEECH_S",
+    "MIN_SPEECH_S",
+    "Enrolment",
+    "Progress",
+    "References",
+    "alike",
+    "embed_references",
+    "references",
+]
 
 MIN_SPEECH_S = 2.0
 """Seconds of speech below which nothing is learned."""
@@ -94,6 +106,20 @@ def references(
         return [], empty.reshape(0, pooling.size), empty
     vectors, speech_s = pooling.embed(np.stack([np.sum([hop.sums for hop in group], axis=0) for group in groups]))
     return groups, vectors, speech_s
+
+
+def alike(voice: Voice, others: Iterable[Voice], calibration: Calibration) -> list[tuple[str, float]]:
+    """Who sounds so much like `voice` that one could be taken for the other: (name, cosine), most alike first.
+
+    Two people are alike when the calibration, given 4 s of speech, would rather call them one.
+    """
+    people = [other for other in others if other.name != voice.name]
+    if not people:
+        return []
+    cosine = np.stack([centroid(other) for other in people]) @ centroid(voice)
+    llr = calibration.llr(cosine[None], np.array([4.0]))[0]
+    found = [(other.name, float(c)) for other, c, evidence in zip(people, cosine, llr, strict=True) if evidence > 0]
+    return sorted(found, key=lambda pair: -pair[1])
 
 
 def embed_references(encoder: Encoder, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

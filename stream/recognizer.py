@@ -26,19 +26,27 @@ class EncoderStage(Protocol):
     """`Frames` in, `Embedding` out."""
 
     @property
-    def latency_samples(self) -> int: ...
-    def push(self, frames: Frames) -> list[Embedding]: ...
-    def flush(self) -> list[Embedding]: ...
+    def latency_samples(self) -> int:
+        """Samples that a record waits for."""
+
+    def push(self, frames: Frames) -> list[Embedding]:
+        """What is ready now."""
+
+    def flush(self) -> list[Embedding]:
+        """The rest."""
 
 
 class ScorerStage(Protocol):
     """`Embedding` in, `Scores` out."""
 
-    names: tuple[str, ...]
-    latency_samples: int
+    names: tuple[str, ...]  # the enrolled people, then UNKNOWN
+    latency_samples: int  # samples that a record waits for
 
-    def push(self, embedding: Embedding) -> list[Scores]: ...
-    def flush(self) -> list[Scores]: ...
+    def push(self, embedding: Embedding) -> list[Scores]:
+        """What is ready now."""
+
+    def flush(self) -> list[Scores]:
+        """The rest."""
 
 
 @dataclass(frozen=True, slots=True)

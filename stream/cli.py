@@ -1,0 +1,385 @@
+"""The command line: parse, open, call, print, exit code. The one place where `stream` meets `model`.
+
+Imports that cost time are made by the command that needs them: `--help` is there at once.
+"""
+
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from stream.errors import LivespeakerError, ReaderGoneError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from model.encoder import Encoder
+    from model.profile import Profile
+    from stream.outputs import Output
+    from stream.recognizer import Stages
+    from stream.session import Source
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Who is speaking, live from the microphone, on your own machine.",
+    epilog="Begin with: livespeaker demo",
+)
+speakers = typer.Typer(help="Look after the known people.", invoke_without_command=True)
+app.add_typer(speakers, name="speakers")
+
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option("--profile", metavar="DIR", help="Where the known people are. [default: your data folder]"),
+]
+JsonlOption = Annotated[
+    str | None,
+    typer.Option("--jsonl", metavar="FILE|-", help="Write every decision as JSON Lines; - is standard output."),
+]
+RttmOption = Annotated[str | None, typer.Option("--rttm", metavar="FILE|-", help="Write the final turns as RTTM.")]
+PlainOption = Annotated[bool, typer.Option("--plain", help="One line per turn, no dashboard.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Guesses too, and what is going on.")]
+SpeedOption = Annotated[str, typer.Option("--speed", metavar="1|N|max", help="How fast: 1 is as it was recorded.")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME|N", help="An input of `livespeaker devices`. [default: the system's]"),
+]
+
+
+def main() -> NoReturn:
+    """Run the command line; errors of the user's or the data's end with one line and exit code 1."""
+    try:
+        app()
+    except ReaderGoneError:
+        sys.exit(0)  # whoever read our output has enough
+    except LivespeakerError as error:
+        print(f"livespeaker: {error}", file=sys.stderr)  # noqa: T201 - a command line talks
+        sys.exit(1)
+    sys.exit(0)
+
+
+@app.command()
+def demo(
+    speed: Annotated[
+        str | None, typer.Option("--speed", metavar="1|N|max", help="[default: 1 with a dashboard, max without]")
+    ] = None,
+    jsonl: JsonlOption = None,
+    rttm: RttmOption = None,
+    plain: PlainOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """A bundled (synthetic) conversation through the whole path; no microphone, nothing to prepare."""
+    import tempfile
+
+    from stream.demonstration import CONVERSATION, ENROLMENT, Collect, report
+    from stream.replay import open_source
+
+    shown = Shown(jsonl, rttm, plain, verbose)
+    screen = shown.dashboard
+    with tempfile.TemporaryDirectory(prefix="livespeaker-demo-") as folder:
+        encoder, profile = _open(Path(folder) / "profile")
+        for name, file in ENROLMENT.items():
+            _say(f"Enrolling {name} from {file.name}")
+            _enrol(encoder, profile, name, open_source(file, None))
+        _say("Four synthetic voices talk for about a minute. One of them was never enrolled.\n")
+        collect = Collect()
+        pace = _speed(speed or ("1" if screen else "max"))
+        _run(lambda: open_source(CONVERSATION, pace), _stages(encoder, profile), shown, collect)
+    for line in report(collect):
+        _say(line)
+
+
+@app.command()
+def devices() -> None:
+    """The sound inputs, the default marked with *."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from stream.microphone import list_inputs
+    from stream.text import safe_text
+
+    table = Table("", "N", "Name", "Host", "Channels", "Rate", box=None, pad_edge=False)
+    for device in list_inputs():
+        table.add_row(
+            "*" if device.is_default else "",
+            str(device.index),
+            safe_text(device.name),
+            device.host_api,
+            str(device.channels),
+            f"{device.rate:.0f} Hz",
+        )
+    Console(markup=False, highlight=False).print(table)
+
+
+@app.command()
+def enroll(
+    name: Annotated[str, typer.Argument(help="Who it is: any text.")],
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE ...]", help="Recordings of this person.")] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Record from the microphone.")] = False,
+    device: DeviceOption = None,
+    keep_audio: Annotated[
+        bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, so that a better model can hear it again.")
+    ] = True,
+    profile: ProfileOption = None,
+) -> None:
+    """Make a person known from files or the microphone; several calls add up."""
+    from model.profile import check_name
+    from stream.replay import open_source
+
+    name = check_name(name)
+    if not files and not mic:
+        raise UsageError("expected recordings or --mic, got neither; try: livespeaker enroll NAME FILE, or --mic")
+    encoder, known = _open(profile)
+    sources: list[Source] = [open_source(file, None) for file in files or ()]
+    if mic:
+        from stream.microphone import Microphone
+
+        sources.append(Microphone(_device(device)))
+    for line in _enrol(encoder, known, name, *sources, keep_audio=keep_audio, mic=mic):
+        _say(line)
+
+
+@app.command()
+def live(
+    device: DeviceOption = None,
+    profile: ProfileOption = None,
+    jsonl: JsonlOption = None,
+    rttm: RttmOption = None,
+    plain: PlainOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Who is speaking into the microphone, until Ctrl-C."""
+    from stream.microphone import Microphone
+
+    stages = _stages(*_open(profile, needed=True))
+    _run(lambda: Microphone(_device(device)), stages, Shown(jsonl, rttm, plain, verbose))
+
+
+@app.command()
+def replay(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="A recording; - is raw s16le 16 kHz or WAV on standard input.")
+    ],
+    speed: SpeedOption = "1",
+    profile: ProfileOption = None,
+    jsonl: JsonlOption = None,
+    rttm: RttmOption = None,
+    plain: PlainOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """The same path from a recording, as if it were live."""
+    from stream.replay import open_source
+
+    pace = _speed(speed)
+    stages = _stages(*_open(profile, needed=True))
+    _run(lambda: open_source(file, pace), stages, Shown(jsonl, rttm, plain, verbose))
+
+
+@speakers.callback()
+def _speakers(context: typer.Context, profile: ProfileOption = None) -> None:
+    context.obj = profile
+    if context.invoked_subcommand is None:
+        _list(profile)
+
+
+@speakers.command("list")
+def list_speakers(context: typer.Context, profile: ProfileOption = None) -> None:
+    """Everybody who is known."""
+    _list(profile or context.obj)
+
+
+@speakers.command()
+def rename(context: typer.Context, old: str, new: str, profile: ProfileOption = None) -> None:
+    """Give a person another name."""
+    _look_after(profile or context.obj).rename(old, new)
+    _say(f"{old} is now {new}.")
+
+
+@speakers.command()
+def remove(context: typer.Context, name: str, profile: ProfileOption = None) -> None:
+    """Forget a person: the voice and the recordings are deleted."""
+    _look_after(profile or context.obj).remove(name)
+    _say(f"{name} is forgotten.")
+
+
+@speakers.command()
+def merge(context: typer.Context, into: str, other: str, profile: ProfileOption = None) -> None:
+    """Two names were one person: OTHER's voice goes to INTO."""
+    _look_after(profile or context.obj).merge(into, other)
+    _say(f"{other} is now part of {into}.")
+
+
+@app.command()
+def pretrain(
+    corpus: Annotated[Path, typer.Option("--corpus", metavar="DIR", help="A folder per speaker, or a manifest.csv.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the weights go.")],
+    work: Annotated[Path, typer.Option("--work", metavar="DIR", help="Features and checkpoints; run again to go on.")],
+    noise: Annotated[
+        Path | None, typer.Option("--noise", metavar="DIR", help="Noise recordings. [default: CORPUS/noise, if there]")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Times that --steps batches are seen.")] = 24,
+    steps: Annotated[int, typer.Option(min=1, help="Batches in an epoch.")] = 250,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
+) -> None:
+    """Train the network from a corpus of speech; killed, it goes on where it was."""
+    from model.recipe import pretrain as run
+
+    from stream.training_screen import TrainingScreen
+
+    with TrainingScreen() as screen:
+        run(corpus, out, work, noise, epochs=epochs, steps=steps, seed=seed, screen=screen)
+    _say(f"The weights are in {out}. Read manifest.json for what they can do.")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - standard output is for decisions
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"expected a speed of 1, another number or max, got {text!r}; try: --speed max") from None
+
+
+def _device(text: str | None) -> str | int | None:
+    return int(text) if text is not None and text.isdecimal() else text
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where the decisions go."""
+
+    jsonl: str | None
+    rttm: str | None
+    plain: bool
+    verbose: bool
+
+    @property
+    def lines(self) -> bool:
+        """Standard output is free for eyes."""
+        return "-" not in (self.jsonl, self.rttm)
+
+    @property
+    def dashboard(self) -> bool:
+        """There is a terminal that can draw it."""
+        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        return self.lines and not self.plain and sys.stdout.isatty() and utf8
+
+
+def _run(open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *also: "Output") -> None:
+    """Open where decisions go, then the sound, and run until it ends."""
+    from stream.clock import samples_to_seconds
+    from stream.dashboard import Dashboard
+    from stream.outputs import JsonLines, Lines, Rttm
+    from stream.recognizer import Recognizer
+    from stream.session import run_session
+
+    with ExitStack() as stack:
+        source = open_source()
+        outputs: list[Output] = [*also]
+        if shown.jsonl:
+            outputs.append(stack.enter_context(JsonLines(shown.jsonl, source.name)))
+        if shown.rttm:
+            outputs.append(stack.enter_context(Rttm(shown.rttm, Path(source.name).stem)))
+        if shown.lines and not shown.dashboard:
+            outputs.append(stack.enter_context(Lines(verbose=shown.verbose)))
+        recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
+        if shown.verbose or not shown.dashboard:
+            first, final = recognizer.latency_samples, recognizer.final_latency_samples
+            _say(
+                f"Listening to {source.name}: a guess after {samples_to_seconds(first):.2f} s, "
+                f"final after {samples_to_seconds(final):.2f} s."
+            )
+        stack.enter_context(source)
+        if shown.dashboard:
+            stack.enter_context(Dashboard(lambda: recognizer.snapshot))
+        run_session(source, recognizer, outputs)
+    if warning := getattr(source, "warning", None):
+        _say(f"livespeaker: {warning}")
+    if shown.dashboard:  # the screen is gone; what was decided stays
+        with Lines() as lines:
+            for turn in recognizer.snapshot.turns:
+                lines.write(turn)
+
+
+def _open(folder: Path | None, *, needed: bool = False) -> "tuple[Encoder, Profile]":
+    """The weights, then the profile: what can fail opens before any sound does."""
+    from model.encoder import Encoder
+    from model.enrol import embed_references
+    from model.profile import BaseModel, Profile, default_profile
+
+    encoder = Encoder.load()
+    base = BaseModel(encoder.weights.sha256, asdict(encoder.weights.mfcc))
+    profile = Profile(folder or default_profile(), base, embed=lambda samples: embed_references(encoder, samples))
+    if needed and not profile.voices:
+        _say("Nobody is enrolled yet, so everybody will be unknown. Enrol someone: livespeaker enroll NAME --mic")
+    return encoder, profile
+
+
+def _look_after(folder: Path | None) -> "Profile":
+    from model.profile import Profile, default_profile
+
+    return Profile(folder or default_profile(), None)
+
+
+def _list(folder: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    voices = _look_after(folder).voices
+    if not voices:
+        _say("Nobody is enrolled yet. Begin with: livespeaker enroll NAME --mic")
+        return
+    table = Table("Name", "References", "Speech", "Audio kept", "Last change", box=None, pad_edge=False)
+    for voice in voices:
+        kept = "yes" if voice.has_audio else "no"
+        table.add_row(voice.name, str(len(voice.vectors)), f"{voice.speech_s.sum():.0f} s", kept, voice.added)
+    Console(markup=False, highlight=False).print(table)
+
+
+def _enrol(
+    encoder: "Encoder",
+    profile: "Profile",
+    name: str,
+    *sources: "Source",
+    keep_audio: bool = True,
+    mic: bool = False,
+) -> list[str]:
+    """Hear every source, then change the profile once; lines about what came of it."""
+    from model.calibration import Calibration
+    from model.enrol import Enrolment, alike
+    from stream.enrol_screen import EnrolScreen
+
+    enrolment = Enrolment(encoder)
+    for source in sources:
+        with source, EnrolScreen(name, source.name) as screen:
+            for progress in enrolment.listen(source.blocks(), source.rate):
+                screen.show(progress)
+                if mic and progress.percent == 100:
+                    source.stop()
+    found = enrolment.finish()
+    voice = profile.add(name, found.vectors, found.speech_s, found.audio if keep_audio else ())
+    lines = [f"{voice.name}: {voice.speech_s.sum():.0f} s of speech in {len(voice.vectors)} references."]
+    if advice := enrolment.progress.advice:
+        lines.append(f"Could be better: {advice}.")
+    for other, cosine in alike(voice, profile.voices, Calibration(**encoder.weights.calibration)):
+        lines.append(f"{voice.name} and {other} sound alike ({cosine:.2f}): enrol more of both to tell them apart.")
+    return lines
+
+
+def _stages(encoder: "Encoder", profile: "Profile") -> "Stages":
+    from model.calibration import Calibration
+    from model.scoring import Scorer
+    from stream.recognizer import Stages
+
+    calibration = Calibration(**encoder.weights.calibration)
+    return Stages(encoder.features, encoder.stream, lambda: Scorer(profile.voices, calibration))

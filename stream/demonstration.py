@@ -1,0 +1,67 @@
+"""The bundled conversation, and how well its turns were told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from stream.clock import format_seconds, samples_to_seconds
+from stream.outputs import Output
+from stream.records import Turn
+from stream.rttm import read_rttm
+
+__all__ = ["CONVERSATION", "ENROLMENT", "Collect", "report"]
+
+_FOLDER = Path(__file__).parent / "demo"
+
+CONVERSATION = _FOLDER / "conversation.opus"
+"""Three people and a stranger, about a minute. Synthetic: see demo/README.md."""
+
+ENROLMENT = {file.stem: file for file in sorted((_FOLDER / "enrol").glob("*.opus"))}
+"""What each of the three reads beforehand, by name."""
+
+
+class Collect(Output):
+    """Keeps the final turns of a short session, and when each name was first guessed."""
+
+    def __init__(self) -> None:
+        self.turns: list[Turn] = []
+        self.guesses: list[Turn] = []
+
+    def write(self, turn: Turn) -> None:
+        """Keep it."""
+        (self.turns if turn.final else self.guesses).append(turn)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def report(heard: Collect) -> Iterator[str]:
+    """Lines that put the final turns beside the reference, and say what to do next."""
+    right = 0
+    yield ""
+    yield "  from     to       said by    heard as"
+    reference = read_rttm(CONVERSATION.with_suffix(".rttm"))
+    for turn in reference:
+        name = _who(turn, heard.turns)
+        right += name == turn.name
+        mark = "" if name == turn.name else "   <- not right"
+        start, end = (format_seconds(samples_to_seconds(at)) for at in (turn.start, turn.end))
+        yield f"  {start}  {end}  {turn.name:<10} {name}{mark}"
+    yield ""
+    yield f"{right} of {len(reference)} turns have the right name. The voices are synthetic; yours are harder."
+    yield ""
+    yield "Now with your own voice:"
+    yield "  livespeaker devices                 which microphones there are"
+    yield "  livespeaker enroll YOUR-NAME --mic  read anything aloud for 20 seconds"
+    yield "  livespeaker live                    who is speaking, live"
+
+
+def _who(reference: Turn, turns: list[Turn]) -> str:
+    # The name that covers most of the reference turn; "-" when half of it or more has none.
+    covered: dict[str, int] = {}
+    for turn in turns:
+        shared = min(turn.end, reference.end) - max(turn.start, reference.start)
+        if shared > 0:
+            covered[turn.name] = covered.get(turn.name, 0) + shared
+    if 2 * sum(covered.values()) < reference.end - reference.start:
+        return "-"
+    return max(covered, key=covered.__getitem__)

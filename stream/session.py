@@ -1,0 +1,95 @@
+"""One session: a source, the recognizer, and where its decisions go, from start to a clean end."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol, Self
+
+from stream.outputs import Output
+from stream.recognizer import Recognizer
+from stream.records import Block, Gap, Loss, Turn
+
+__all__ = ["Source", "run_session"]
+
+
+class Source(Protocol):
+    """Where sound comes from. A microphone, a file and standard input are the same to the rest."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, for eyes."""
+
+    @property
+    def rate(self) -> int:
+        """Samples per second of the blocks."""
+
+    @property
+    def latency_samples(self) -> int:
+        """Samples, at `rate`, from the air to a block."""
+
+    @property
+    def loss(self) -> Loss:
+        """What was lost so far."""
+
+    def blocks(self) -> Iterator[Block]:
+        """The sound, until it ends or is stopped."""
+
+    def stop(self) -> None:
+        """Make `blocks` end; may be called from a signal handler."""
+
+    def __enter__(self) -> Self:
+        """Start."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop and close."""
+
+
+def run_session(source: Source, recognizer: Recognizer, outputs: Sequence[Output]) -> None:
+    """Hear a source to its end, or until Ctrl-C or a polite kill, and write every decision.
+
+    When the source fails half-way, what was heard is decided and written before the error goes on.
+    """
+    try:
+        with _stopped_by_signals(source):
+            for block in source.blocks():
+                _write(recognizer.push(block, source.loss), outputs)
+    finally:
+        _write(recognizer.flush(), outputs)
+        for output in outputs:
+            output.end(recognizer.duration, source.loss, recognizer.gaps)
+
+
+def _write(events: Iterable[Turn | Gap], outputs: Sequence[Output]) -> None:
+    for event in events:
+        for output in outputs:
+            if isinstance(event, Gap):
+                output.gap(event.start, event.end)
+            else:
+                output.write(event)
+
+
+@contextmanager
+def _stopped_by_signals(source: Source) -> Iterator[None]:
+    # The first signal ends the stream as if it had run out; a second Ctrl-C is the user's last word.
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can hear signals
+        return
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        source.stop()
+
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32":
+        wanted.append(signal.SIGHUP)  # the terminal was closed
+    before = {number: signal.signal(number, stop) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
