@@ -10,9 +10,11 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from scipy.signal import butter, oaconvolve, sosfilt
+from scipy.signal import butter, oaconvolve, sosfilt  # type: ignore[import-untyped] # ships no types
 
 from stream.clock import SAMPLE_RATE
+from stream.errors import UsageError
+from stream.text import one_line
 
 __all__ = ["add_noise", "augment", "band_limit", "change_speed", "codec", "simulate_rooms"]
 
@@ -23,17 +25,27 @@ def change_speed(samples: Samples, speed: float) -> Samples:
     """Played `speed` times as fast: pitch and formants move too, which makes another speaker."""
     if speed == 1.0:
         return samples
-    return soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE).astype(np.float32)
+    faster: Samples = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE).astype(np.float32)
+    return faster
 
 
 def simulate_rooms(n: int, rng: np.random.Generator) -> list[Samples]:
     """Impulse responses of `n` random shoebox rooms by the image method (Allen and Berkley, 1979).
 
     The direct sound comes first, at amplitude 1, so that convolving keeps level and timing.
-    """
-    import pyroomacoustics as pra
 
-    responses = []
+    Raises:
+        UsageError: pyroomacoustics, which only pretraining needs, is not installed.
+    """
+    if n == 0:
+        return []
+    try:
+        import pyroomacoustics as pra
+    except ImportError as error:
+        raise UsageError(
+            f"expected pyroomacoustics for {n} simulated rooms, got: {one_line(error)}; install pyroomacoustics"
+        ) from error
+    responses: list[Samples] = []
     while len(responses) < n:
         size = rng.uniform([2.5, 2.5, 2.2], [9.0, 7.0, 3.5])
         seconds = rng.uniform(0.15, 0.7)
@@ -63,7 +75,8 @@ def add_noise(samples: Samples, noise: Samples, snr_db: float, rng: np.random.Ge
 def band_limit(samples: Samples, low_hz: float, high_hz: float) -> Samples:
     """A line or a small loudspeaker: only `low_hz` to `high_hz` come through."""
     sos = butter(4, [low_hz, high_hz], "bandpass", fs=SAMPLE_RATE, output="sos")
-    return sosfilt(sos, samples).astype(np.float32)
+    limited: Samples = sosfilt(sos, samples).astype(np.float32)
+    return limited
 
 
 def codec(samples: Samples, level: float) -> Samples:

@@ -84,4 +84,5 @@ def posterior(llr: NDArray[np.floating], unknown: float) -> NDArray[np.float64]:
     prior = np.log(np.append(np.full(len(llr), (1.0 - unknown) / max(1, len(llr))), unknown))
     logs = prior + np.append(llr, 0.0)
     weights: NDArray[np.float64] = np.exp(logs - logs.max())
-    return weights / weights.sum()
+    probabilities: NDArray[np.float64] = weights / weights.sum()
+    return probabilities

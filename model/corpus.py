@@ -1,7 +1,7 @@
 """A corpus of speech: clips, who speaks in each, and where they lie.
 
-Two layouts are read: a manifest (CSV with the columns path, corpus, speaker, split, seconds; paths are
-relative to it) and a folder with one folder per speaker.
+Two layouts are read: a manifest (CSV with the columns path, corpus, speaker, split; paths are relative to
+it) and a folder with one folder per speaker.
 """
 
 import csv
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
+from stream.text import one_line, system_reason
 
-__all__ = ["Clip", "read_audio", "read_corpus"]
+__all__ = ["Clip", "audio_files", "read_audio", "read_corpus"]
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
+MIN_FOLDER_SPEAKERS = 4  # of a folder layout before two of them are kept for dev: with one there is nobody to confuse
+NOISE = "noise"  # a folder of a corpus that is no speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +48,25 @@ def read_corpus(path: Path, *, dev_fraction: float = 0.1) -> list[Clip]:
     """The clips of a manifest (a CSV file, or a folder that holds `manifest.csv`) or of a folder per speaker.
 
     Args:
-        path: the manifest or the folder.
-        dev_fraction: of the speakers of a folder layout, the share that goes to `dev` (the last ones by name).
+        path: the manifest or the folder. A folder called `noise` in it is no speaker.
+        dev_fraction: of the speakers of a folder layout, the share that goes to `dev` (the last ones by name),
+            at least two when there are four.
 
     Raises:
         FileError: nothing usable is there.
     """
     manifest = path / "manifest.csv" if path.is_dir() else path
-    if manifest.is_file():
-        clips = list(_read_manifest(manifest))
-    elif path.is_dir():
-        clips = list(_read_folders(path, dev_fraction))
-    else:
-        raise FileError(f"expected a corpus at {path}, found nothing; give a folder per speaker or a manifest.csv")
+    try:
+        if manifest.is_file():
+            clips = list(_read_manifest(manifest))
+        elif path.is_dir():
+            clips = list(_read_folders(path, dev_fraction))
+        else:
+            raise FileError(f"expected a corpus at {path}, found nothing; give a folder per speaker or a manifest.csv")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileError(
+            f"expected to read a corpus at {path}, got: {system_reason(error)}; mend it or give another"
+        ) from error
     if len({clip.speaker for clip in clips if clip.split == "train"} - {""}) < 2:
         raise FileError(
             f"expected at least two training speakers in {path}, found fewer; "
@@ -76,6 +85,11 @@ def _read_manifest(manifest: Path) -> Iterator[Clip]:
                 "add them to its first line"
             )
         for row in rows:
+            if not row["path"] or row["speaker"] is None:
+                raise FileError(
+                    f"expected a path and a speaker in line {rows.line_num} of {manifest}, found fewer cells; "
+                    "complete or remove that line"
+                )
             yield Clip(
                 manifest.parent / row["path"],
                 row.get("corpus") or "corpus",
@@ -85,20 +99,24 @@ def _read_manifest(manifest: Path) -> Iterator[Clip]:
 
 
 def _read_folders(folder: Path, dev_fraction: float) -> Iterator[Clip]:
-    speakers = sorted(child for child in folder.iterdir() if child.is_dir())
-    n_dev = round(dev_fraction * len(speakers))
+    speakers = sorted(child for child in folder.iterdir() if child.is_dir() and child.name != NOISE)
+    n_dev = max(2, round(dev_fraction * len(speakers))) if len(speakers) >= MIN_FOLDER_SPEAKERS else 0
     for i, speaker in enumerate(speakers):
         split = "dev" if i >= len(speakers) - n_dev else "train"
-        for file in sorted(speaker.rglob("*")):
-            if file.suffix.lower() in AUDIO_SUFFIXES:
-                yield Clip(file, folder.name, speaker.name, split)
+        for file in audio_files(speaker):
+            yield Clip(file, folder.name, speaker.name, split)
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Every file in a folder, and in those within it, that is called like audio; sorted."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
 
 
 def read_audio(path: Path) -> NDArray[np.float32]:
     """A whole clip: (n,) float32 mono at 16 kHz, full scale [-1, 1].
 
     Raises:
-        FileError: the file cannot be read.
+        FileError: the file cannot be read, is empty or holds what is no number.
     """
     import soundfile
     import soxr
@@ -106,6 +124,13 @@ def read_audio(path: Path) -> NDArray[np.float32]:
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
-        raise FileError(f"expected audio in {path}, got: {error}; remove the file or convert it to WAV") from error
-    mono = samples.mean(axis=1)
-    return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE).astype(np.float32)
+        raise FileError(
+            f"expected audio in {path}, got: {one_line(error)}; remove the file or convert it to WAV"
+        ) from error
+    mono: NDArray[np.float32] = samples.mean(axis=1)
+    if not len(mono) or not np.isfinite(mono).all():
+        # One such sample would make every weight of the network no number.
+        raise FileError(f"expected audio in {path}, got {'invalid' if len(mono) else 'no'} samples; remove the file")
+    if rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE).astype(np.float32)
+    return mono

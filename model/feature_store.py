@@ -6,12 +6,17 @@ rather than loaded.
 """
 
 import json
+import multiprocessing
 import os
-from collections.abc import Iterator
+import shutil
+import signal
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +24,14 @@ from numpy.typing import NDArray
 from model.augment import augment, change_speed, simulate_rooms
 from model.corpus import Clip, read_audio
 from stream.clock import SAMPLE_RATE
-from stream.errors import FileError, WeightsError
+from stream.errors import FileError, UsageError, WeightsError
 from stream.features import Features
 from stream.mfcc import Mfcc, MfccConfig
 from stream.records import Block
 
 __all__ = ["FeatureStore", "StoreConfig", "build_store", "clip_frames", "mel_filter_bank"]
+
+Samples = NDArray[np.float32]
 
 SHARD_CLIPS = 256
 EDGE_FRAMES = 10  # silence kept at both ends of a clip
@@ -43,12 +50,19 @@ class StoreConfig:
     rooms: int = 200  # simulated rooms
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        if not self.speeds or min(self.speeds) <= 0 or self.copies < 1 or self.rooms < 0:
+            raise UsageError(
+                "expected at least one speed, all above 0, one copy and no negative number of rooms, got "
+                f"{self.speeds}, {self.copies} and {self.rooms}; leave out what need not change"
+            )
+
 
 def mel_filter_bank(config: MfccConfig) -> NDArray[np.float32]:
     """(n_mels, n_fft // 2 + 1): librosa's, which is Slaney's (Auditory Toolbox, 1998)."""
-    import librosa
+    from librosa.filters import mel
 
-    bank: NDArray[np.float32] = librosa.filters.mel(
+    bank: NDArray[np.float32] = mel(
         sr=SAMPLE_RATE, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.fmin_hz, fmax=config.fmax_hz
     )
     return bank
@@ -63,14 +77,12 @@ def clip_frames(samples: NDArray[np.float32], features: Features) -> tuple[NDArr
 class _Worker:
     """What one process needs for every shard: the filter bank, noises, other voices, rooms."""
 
-    def __init__(self, config: StoreConfig, noises: list[Path], voices: list[Path]) -> None:
+    def __init__(self, config: StoreConfig, noises: list[Samples], voices: list[Samples], rooms: list[Samples]) -> None:
         self.config = config
         self.mel = mel_filter_bank(config.mfcc)
-        self.noises = [read_audio(path) for path in noises]
-        self.voices = [read_audio(path) for path in voices]
-        self.rooms = simulate_rooms(config.rooms, np.random.default_rng(config.seed))
+        self.noises, self.voices, self.rooms = noises, voices, rooms
 
-    def copies(self, clip: Clip, rng: np.random.Generator) -> Iterator[tuple[float, NDArray, NDArray]]:
+    def copies(self, clip: Clip, rng: np.random.Generator) -> Iterator[tuple[float, Samples, Samples]]:
         """(speed, MFCC, speech) of every copy of a clip, its silent ends cut off."""
         samples = read_audio(clip.path)
         if len(samples) < MIN_SAMPLES:
@@ -105,6 +117,7 @@ class _Worker:
                 skipped.append(str(error))
         partial = folder / f"partial-{number:04d}"
         partial.mkdir(exist_ok=True)
+        (partial / "skipped.json").write_text(json.dumps(skipped))
         np.save(partial / "mfcc.npy", np.concatenate(mfcc or [np.empty((0, self.config.mfcc.n_mfcc), np.float16)]))
         np.save(partial / "speech.npy", np.concatenate(speech or [np.empty(0, np.float16)]))
         np.save(partial / "index.npy", np.array(index, np.int64).reshape(-1, 3))
@@ -115,9 +128,19 @@ class _Worker:
 _worker: _Worker
 
 
-def _start(config: StoreConfig, noises: list[Path], voices: list[Path]) -> None:
+def _start(config: StoreConfig, noises: list[Samples], voices: list[Samples], rooms: list[Samples]) -> None:
     global _worker
-    _worker = _Worker(config, noises, voices)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    Thread(target=_die_with_parent, daemon=True).start()
+    _worker = _Worker(config, noises, voices, rooms)
+
+
+def _die_with_parent() -> None:
+    # A parent that was killed cannot end its workers; they would wait for work for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _write(number: int, clips: list[tuple[int, Clip]], folder: Path) -> list[str]:
@@ -126,7 +149,7 @@ def _write(number: int, clips: list[tuple[int, Clip]], folder: Path) -> list[str
 
 def build_store(
     folder: Path, clips: list[Clip], noises: list[Path], config: StoreConfig, *, processes: int | None = None
-) -> Iterator[tuple[int, int, list[str]]]:
+) -> Generator[tuple[int, int, list[str]], None, None]:
     """Write the missing shards of a store.
 
     Args:
@@ -137,40 +160,106 @@ def build_store(
         processes: how many work at once; one per core unless told.
 
     Yields:
-        (shards written, shards in all, lines about files that could not be read), as it goes on.
+        (shards written, shards in all, lines about files that could not be read), as it goes on; the lines
+        of an earlier run come again.
 
     Raises:
-        WeightsError: the folder holds a store of other clips or settings.
+        UsageError: rooms are asked for and cannot be simulated.
+        WeightsError: the folder holds a store of other clips or settings, or a worker was killed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = json.dumps({"config": asdict(config), "clips": [str(clip.path) for clip in clips]}, sort_keys=True)
-    description = folder / "store.json"
-    if description.exists() and description.read_text() != wanted:
-        raise WeightsError(
-            f"expected the features of this corpus in {folder}, found those of other clips or settings; "
-            "delete the folder or give another --work"
-        )
-    description.write_text(wanted)
+    _describe(folder, clips, noises, config)
     order = np.random.default_rng(config.seed).permutation(len(clips))
     shards = [[(int(i), clips[i]) for i in order[at : at + SHARD_CLIPS]] for at in range(0, len(clips), SHARD_CLIPS)]
     missing = [n for n in range(len(shards)) if not (folder / f"shard-{n:04d}").exists()]
-    voices = [clips[i].path for i in order[:64]]
     done = len(shards) - len(missing)
-    yield done, len(shards), []
+    yield done, len(shards), [line for n in range(len(shards)) if n not in missing for line in _skipped(folder, n)]
     if not missing:
         return
+    for partial in folder.glob("partial-*"):  # of a run that was killed
+        shutil.rmtree(partial)
+    noise, lines = _read(noises)
+    yield done, len(shards), lines
+    voices, _ = _read([clips[i].path for i in order[:64]])  # named when their own shard is written
+    rooms = simulate_rooms(config.rooms, np.random.default_rng(config.seed))
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         processes or os.cpu_count() or 1,
-        mp_context=get_context("spawn"),
+        mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(config, noises, voices),
+        initargs=(config, noise, voices, rooms),
     )
     try:
-        for future in as_completed([pool.submit(_write, n, shards[n], folder) for n in missing]):
+        with _single_threaded():
+            futures = [pool.submit(_write, n, shards[n], folder) for n in missing]
+        for future in as_completed(futures):
+            lines = future.result()
             done += 1
-            yield done, len(shards), future.result()
-    finally:  # stopped half-way, the shards that wait are not begun
+            yield done, len(shards), lines
+    except BrokenProcessPool as error:
+        raise WeightsError(
+            f"expected {len(shards)} shards of features, a worker ended after {done}, perhaps for want of memory; "
+            "run again to go on from there"
+        ) from error
+    except BaseException:  # stopped half-way: nobody waits for shards that take a minute
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _describe(folder: Path, clips: list[Clip], noises: list[Path], config: StoreConfig) -> None:
+    # What a store was made from stands in it, before its first shard.
+    made_from = {
+        "config": asdict(config),
+        "clips": [str(clip.path) for clip in clips],
+        "noises": [str(path) for path in noises],
+    }
+    wanted = json.dumps(made_from, sort_keys=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    description = folder / "store.json"
+    if description.exists():
+        if description.read_text(encoding="utf-8") != wanted:
+            raise WeightsError(
+                f"expected the features of this corpus in {folder}, found those of other clips, noises or settings; "
+                "give the same ones, or another --work folder"
+            )
+        return
+    partial = folder / "store.json.new"
+    partial.write_text(wanted, encoding="utf-8")
+    partial.replace(description)
+
+
+def _skipped(folder: Path, number: int) -> list[str]:
+    with suppress(OSError, ValueError):
+        return [str(line) for line in json.loads((folder / f"shard-{number:04d}" / "skipped.json").read_text())]
+    return []
+
+
+def _read(paths: list[Path]) -> tuple[list[Samples], list[str]]:
+    sounds, skipped = [], []
+    for path in paths:
+        try:
+            sounds.append(read_audio(path))
+        except FileError as error:
+            skipped.append(str(error))
+    return sounds, skipped
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    # Read by the libraries of a process as it starts. There is a process per core already.
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 class FeatureStore:

@@ -20,15 +20,14 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from model.corpus import Clip, read_audio
-from model.feature_store import FeatureStore, clip_frames, mel_filter_bank
+from model.corpus import Clip
+from model.feature_store import FeatureStore
 from model.network import NetworkConfig, build_encoder
-from model.verify import Piece, Trials, cut_pieces, make_trials
-from stream.errors import FileError, WeightsError
-from stream.features import Features
-from stream.mfcc import MfccConfig
+from model.verify import Piece, Trials, make_trials
+from stream.errors import UsageError, WeightsError
+from stream.text import one_line
 
-__all__ = ["EpochReport", "PretrainConfig", "Pretraining", "dev_frames"]
+__all__ = ["EpochReport", "PretrainConfig", "Pretraining"]
 
 MIN_LANGUAGE_SPEAKERS = 20  # a language with fewer competes with the rest of its corpus
 
@@ -50,6 +49,15 @@ class PretrainConfig:
     gain_db: float = 6.0  # standard deviation of a random gain on every crop
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        numbers = (self.epochs, self.steps_per_epoch, self.batch_size, *self.crop_frames)
+        if not self.crop_frames or min(numbers) < 1:
+            raise UsageError(
+                "expected at least one epoch, step, clip in a batch and frame in a crop, got "
+                f"{self.epochs}, {self.steps_per_epoch}, {self.batch_size} and {self.crop_frames}; "
+                "leave out what need not change"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
@@ -61,7 +69,7 @@ class EpochReport:
     eer: dict[str, float]  # by dev corpus, at 2 s
 
 
-class MarginSoftmax(keras.layers.Layer):
+class MarginSoftmax(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types
     """Cosines to one weight vector per class, the true class pushed back by an angle.
 
     Call with [embedding (B, d), unit length; label (B,) int32]; gives logits (B, n_classes). Classes of
@@ -98,7 +106,7 @@ class MarginSoftmax(keras.layers.Layer):
         return ops.where(rival, logits, -1e4)
 
 
-class Crops(keras.utils.PyDataset):
+class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     """Training batches. Batch `i` of epoch `e` is the same in every run: its randomness is drawn from both."""
 
     def __init__(self, store: FeatureStore, clips: list[Clip], config: PretrainConfig) -> None:
@@ -169,20 +177,6 @@ class Crops(keras.utils.PyDataset):
         return offset.astype(np.float32)
 
 
-def dev_frames(clips: list[Clip], mfcc: MfccConfig) -> list[tuple[Clip, NDArray[np.float32], NDArray[np.float32]]]:
-    """(clip, MFCC rows, speech probabilities) of every clip that can be read."""
-    bank = mel_filter_bank(mfcc)
-    frames = []
-    for clip in clips:
-        try:
-            samples = read_audio(clip.path)
-        except FileError:
-            continue
-        if len(samples) >= mfcc.n_fft:
-            frames.append((clip, *clip_frames(samples, Features(mfcc, bank))))
-    return frames
-
-
 class Pretraining:
     """A training run that survives being killed: each finished epoch is on disk before the next begins.
 
@@ -192,6 +186,9 @@ class Pretraining:
         clips: the training clips the store was built from, in the same order.
         dev: pieces of dev speech, 2 s each, on which every epoch is measured.
         folder: where checkpoints go.
+
+    Raises:
+        WeightsError: the folder holds a checkpoint of another configuration or of other voices.
     """
 
     def __init__(
@@ -237,15 +234,23 @@ class Pretraining:
         return len(self._crops.groups)
 
     def _resume(self) -> None:
-        saved = json.loads(self._progress.read_text())
-        if saved["config"] != json.loads(json.dumps(asdict(self.config))):
+        try:
+            saved = json.loads(self._progress.read_text(encoding="utf-8"))
+            alike = saved["config"] == json.loads(json.dumps(asdict(self.config)))
+            if alike:
+                self._model.optimizer.build(self._model.trainable_variables)
+                self._model.load_weights(self._weights)
+                self.history = [EpochReport(**report) for report in saved["history"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(
+                f"expected a checkpoint of {self.classes} voices in {self._progress.parent}, got: {one_line(error)}; "
+                "give the corpus that it was trained on, or another --work folder"
+            ) from error
+        if not alike:
             raise WeightsError(
                 f"expected a checkpoint of this configuration in {self._progress.parent}, found another one's; "
                 "give the same options, or another --work folder"
             )
-        self._model.optimizer.build(self._model.trainable_variables)
-        self._model.load_weights(self._weights)
-        self.history = [EpochReport(**report) for report in saved["history"]]
 
     def run(self, on_step: Callable[[int, float], None], on_epoch: Callable[[EpochReport], None]) -> None:
         """Train what is left.
@@ -287,8 +292,3 @@ class Pretraining:
         partial = self._progress.with_suffix(".new")
         partial.write_text(json.dumps(progress))
         partial.replace(self._progress)
-
-
-def dev_pieces(clips: list[Clip], mfcc: MfccConfig, n_frames: int = 200) -> list[Piece]:
-    """Pieces of 2 s of every dev speaker."""
-    return cut_pieces(dev_frames(clips, mfcc), n_frames)

@@ -1,8 +1,10 @@
 """From a trained encoder to a folder of weights: fused, converted, calibrated, described."""
 
+import shutil
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -15,7 +17,7 @@ from model.encoder import Encoder, HopSums, Pooling
 from model.enrol import references
 from model.feature_store import mel_filter_bank
 from model.network import NetworkConfig, build_step, fused_weights, load_weights
-from model.weights import load_weights_folder, write_manifest
+from model.weights import FILES, load_weights_folder, write_manifest
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, WeightsError
 from stream.mfcc import MfccConfig
@@ -41,18 +43,27 @@ def ship(
         mfcc: the feature settings it was trained with.
         dev: clips by speakers it was not trained on, for the calibration.
         card: what it was trained on, figures, licence and attribution.
-        folder: where to; what it holds is replaced.
+        folder: where to; weights that it holds are replaced, once these are whole.
+
+    Raises:
+        FileError: `dev` has too little speech to calibrate on.
+        WeightsError: this backend cannot convert.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = fused_weights(encoder)
-    np.savez(folder / "network.npz", **weights)  # type: ignore[arg-type] # numpy takes arrays by name
-    np.save(folder / "mel.npy", mel_filter_bank(mfcc))
-    export_step(network, weights, folder / "step.tflite")
-    # Calibrated through the weights as they are shipped, so they are described twice.
-    uncalibrated = Calibration((1.0,), (1.0,), (0.0,))
-    write_manifest(folder, mfcc, asdict(network), asdict(uncalibrated), card)
-    calibration = calibrate(Encoder(load_weights_folder(folder)), dev)
-    write_manifest(folder, mfcc, asdict(network), asdict(calibration), card)
+    # Calibrated through the weights as they are shipped, so they are described twice: first elsewhere, where
+    # nobody takes them for calibrated ones.
+    with TemporaryDirectory(prefix="livespeaker-ship-", ignore_cleanup_errors=True) as elsewhere:
+        draft = Path(elsewhere)
+        np.savez(draft / "network.npz", **weights)  # type: ignore[arg-type] # numpy takes arrays by name
+        np.save(draft / "mel.npy", mel_filter_bank(mfcc))
+        export_step(network, weights, draft / "step.tflite")
+        uncalibrated = Calibration((1.0,), (1.0,), (0.0,))
+        write_manifest(draft, mfcc, asdict(network), asdict(uncalibrated), card)
+        calibration = calibrate(Encoder(load_weights_folder(draft)), dev)
+        for name in FILES:  # killed here, the old manifest no longer fits: the folder is refused
+            shutil.copyfile(draft / name, folder / name)
+        write_manifest(folder, mfcc, asdict(network), asdict(calibration), card)
     return calibration
 
 

@@ -4,15 +4,25 @@ A trial compares two pieces of speech. Trials are made within one corpus (a chan
 sessions of a speaker where there are any, and every figure is one corpus's own.
 """
 
+import json
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.corpus import Clip
+from model.corpus import Clip, read_audio
+from model.feature_store import clip_frames, mel_filter_bank
+from stream.errors import FileError
+from stream.features import Features
+from stream.mfcc import MfccConfig
 
-__all__ = ["Piece", "Trials", "cut_pieces", "equal_error_rate", "make_trials"]
+__all__ = ["Piece", "Trials", "cut_pieces", "dev_frames", "equal_error_rate", "make_trials"]
+
+ClipFrames = tuple[Clip, NDArray[np.float32], NDArray[np.float32]]
 
 MIN_SPEECH_SHARE = 0.6  # of a piece: with less speech it says little about the voice
 
@@ -64,8 +74,67 @@ def equal_error_rate(scores: NDArray[np.floating], target: NDArray[np.bool_]) ->
     return float(misses[before] + share * (misses[after] - misses[before]))
 
 
+def dev_frames(
+    clips: list[Clip], mfcc: MfccConfig, cache: Path, on_done: Callable[[int], None], on_skip: Callable[[str], None]
+) -> list[ClipFrames]:
+    """(clip, MFCC rows (n, n_mfcc), speech probabilities (n,)) of every clip that can be read, through a cache.
+
+    Args:
+        clips: speakers that are not trained on.
+        mfcc: the feature settings.
+        cache: an .npz file, made when it is not there and made anew when it is of other clips or settings.
+        on_done: called with the number of clips that are done.
+        on_skip: called with a line about every clip that cannot be read.
+    """
+    made_from = json.dumps([str(mfcc), *(str(clip.path) for clip in clips)])
+    frames = _read_cache(cache, clips, made_from)
+    if frames is None:
+        bank = mel_filter_bank(mfcc)
+        frames = []
+        for i, clip in enumerate(clips):
+            on_done(i)
+            try:
+                samples = read_audio(clip.path)
+            except FileError as error:
+                on_skip(str(error))
+                continue
+            if len(samples) >= mfcc.n_fft:
+                frames.append((clip, *clip_frames(samples, Features(mfcc, bank))))
+        _write_cache(cache, clips, made_from, frames)
+    on_done(len(clips))
+    return frames
+
+
+def _read_cache(cache: Path, clips: list[Clip], made_from: str) -> list[ClipFrames] | None:
+    try:
+        with np.load(cache, allow_pickle=False) as kept:
+            if str(kept["made_from"]) != made_from:
+                return None
+            cuts = np.cumsum(kept["lengths"])[:-1]
+            mfcc, speech = np.split(kept["mfcc"], cuts), np.split(kept["speech"], cuts)
+            return [(clips[i], m, s) for i, m, s in zip(kept["clips"], mfcc, speech, strict=True)]
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None  # it is only a cache
+
+
+def _write_cache(cache: Path, clips: list[Clip], made_from: str, frames: list[ClipFrames]) -> None:
+    if not frames:
+        return
+    number = {clip: i for i, clip in enumerate(clips)}
+    partial = cache.with_name("new-" + cache.name)
+    np.savez(
+        partial,
+        made_from=made_from,
+        clips=[number[clip] for clip, _, _ in frames],
+        lengths=[len(rows) for _, rows, _ in frames],
+        mfcc=np.concatenate([rows for _, rows, _ in frames]),
+        speech=np.concatenate([speech for _, _, speech in frames]),
+    )
+    partial.replace(cache)
+
+
 def cut_pieces(
-    frames: list[tuple[Clip, NDArray[np.float32], NDArray[np.float32]]],
+    frames: list[ClipFrames],
     n_frames: int,
     *,
     per_speaker: int = 16,
@@ -83,13 +152,13 @@ def cut_pieces(
         seed: of that draw.
     """
     rng = np.random.default_rng(seed)
-    by_speaker: dict[tuple[str, str], list[tuple[Clip, NDArray[np.float32], NDArray[np.float32]]]] = defaultdict(list)
+    by_speaker: dict[tuple[str, str], list[ClipFrames]] = defaultdict(list)
     for clip, mfcc, speech in frames:
         by_speaker[clip.corpus, clip.speaker].append((clip, mfcc, speech))
     pieces: list[Piece] = []
     for (corpus, speaker), clips in sorted(by_speaker.items(), key=lambda item: item[0]):
         found: list[Piece] = []
-        joined: list[tuple[Clip, NDArray[np.float32], NDArray[np.float32]]] = []
+        joined: list[ClipFrames] = []
         for clip, mfcc, speech in clips:
             for at in range(0, len(mfcc) - n_frames + 1, n_frames):
                 cut = slice(at, at + n_frames)

@@ -3,6 +3,7 @@
 Imports that cost time are made by the command that needs them: `--help` is there at once.
 """
 
+import os
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from stream.errors import LivespeakerError, ReaderGoneError, UsageError
+from stream.errors import FileError, LivespeakerError, ProfileError, ReaderGoneError, UsageError
+from stream.text import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +104,6 @@ def devices() -> None:
     from rich.table import Table
 
     from stream.microphone import list_inputs
-    from stream.text import safe_text
 
     table = Table("", "N", "Name", "Host", "Channels", "Rate", box=None, pad_edge=False)
     for device in list_inputs():
@@ -136,6 +137,7 @@ def enroll(
     if not files and not mic:
         raise UsageError("expected recordings or --mic, got neither; try: livespeaker enroll NAME FILE, or --mic")
     encoder, known = _open(profile)
+    _check_writable(profile)
     sources: list[Source] = [open_source(file, None) for file in files or ()]
     if mic:
         from stream.microphone import Microphone
@@ -197,22 +199,22 @@ def list_speakers(context: typer.Context, profile: ProfileOption = None) -> None
 @speakers.command()
 def rename(context: typer.Context, old: str, new: str, profile: ProfileOption = None) -> None:
     """Give a person another name."""
-    _look_after(profile or context.obj).rename(old, new)
-    _say(f"{old} is now {new}.")
+    voice = _look_after(profile or context.obj).rename(old, new)
+    _say(f"{safe_text(old)} is now {voice.name}.")
 
 
 @speakers.command()
 def remove(context: typer.Context, name: str, profile: ProfileOption = None) -> None:
     """Forget a person: the voice and the recordings are deleted."""
     _look_after(profile or context.obj).remove(name)
-    _say(f"{name} is forgotten.")
+    _say(f"{safe_text(name)} is forgotten.")
 
 
 @speakers.command()
 def merge(context: typer.Context, into: str, other: str, profile: ProfileOption = None) -> None:
     """Two names were one person: OTHER's voice goes to INTO."""
-    _look_after(profile or context.obj).merge(into, other)
-    _say(f"{other} is now part of {into}.")
+    voice = _look_after(profile or context.obj).merge(into, other)
+    _say(f"{safe_text(other)} is now part of {voice.name}.")
 
 
 @app.command()
@@ -263,6 +265,10 @@ class Shown:
     plain: bool
     verbose: bool
 
+    def __post_init__(self) -> None:
+        if self.jsonl is not None and self.jsonl == self.rttm:
+            raise UsageError(f"--jsonl and --rttm cannot both write to {safe_text(self.jsonl)}; give each its own file")
+
     @property
     def lines(self) -> bool:
         """Standard output is free for eyes."""
@@ -281,7 +287,7 @@ def _run(open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *a
     from stream.dashboard import Dashboard
     from stream.outputs import JsonLines, Lines, Rttm
     from stream.recognizer import Recognizer
-    from stream.session import run_session
+    from stream.session import quiet_libraries, run_session
 
     with ExitStack() as stack:
         source = open_source()
@@ -299,16 +305,17 @@ def _run(open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *a
                 f"Listening to {source.name}: a guess after {samples_to_seconds(first):.2f} s, "
                 f"final after {samples_to_seconds(final):.2f} s."
             )
+        stack.enter_context(quiet_libraries())
         stack.enter_context(source)
         if shown.dashboard:
             stack.enter_context(Dashboard(lambda: recognizer.snapshot))
         run_session(source, recognizer, outputs)
-    if warning := getattr(source, "warning", None):
-        _say(f"livespeaker: {warning}")
     if shown.dashboard:  # the screen is gone; what was decided stays
         with Lines() as lines:
             for turn in recognizer.snapshot.turns:
                 lines.write(turn)
+    if warning := getattr(source, "warning", None):  # what came was heard and told; the rest is still to be had
+        raise FileError(f"{warning}; get it again whole")
 
 
 def _open(folder: Path | None, *, needed: bool = False) -> "tuple[Encoder, Profile]":
@@ -323,6 +330,19 @@ def _open(folder: Path | None, *, needed: bool = False) -> "tuple[Encoder, Profi
     if needed and not profile.voices:
         _say("Nobody is enrolled yet, so everybody will be unknown. Enrol someone: livespeaker enroll NAME --mic")
     return encoder, profile
+
+
+def _check_writable(folder: Path | None) -> None:
+    # Nobody reads aloud for half a minute to hear then that it cannot be kept.
+    from model.profile import default_profile
+
+    folder = folder or default_profile()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ProfileError(
+            f"cannot write to the profile in {safe_text(str(folder))}: permission denied; "
+            "give --profile a folder that is yours"
+        )
 
 
 def _look_after(folder: Path | None) -> "Profile":
@@ -358,14 +378,17 @@ def _enrol(
     from model.calibration import Calibration
     from model.enrol import Enrolment, alike
     from stream.enrol_screen import EnrolScreen
+    from stream.session import quiet_libraries
 
     enrolment = Enrolment(encoder)
     for source in sources:
-        with source, EnrolScreen(name, source.name) as screen:
+        with quiet_libraries(), source, EnrolScreen(name, source.name) as screen:
             for progress in enrolment.listen(source.blocks(), source.rate):
                 screen.show(progress)
                 if mic and progress.percent == 100:
                     source.stop()
+        if warning := getattr(source, "warning", None):
+            raise FileError(f"nobody was enrolled, because {warning}; get it again whole")
     found = enrolment.finish()
     voice = profile.add(name, found.vectors, found.speech_s, found.audio if keep_audio else ())
     lines = [f"{voice.name}: {voice.speech_s.sum():.0f} s of speech in {len(voice.vectors)} references."]

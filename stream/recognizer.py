@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -71,6 +71,7 @@ class _Chain:
         self.scores: Scores | None = None  # the newest
         self.hops = 0
         self._recent = np.zeros(HOP_SAMPLES, np.float32)  # the last hop of sound, for the level
+        self._end = 0  # one past the last sample heard, at 16 kHz
 
     @property
     def latency_samples(self) -> int:
@@ -91,9 +92,12 @@ class _Chain:
         turns = [turn for sound in self.resampler.flush() for turn in self._hear(sound)]
         turns += [turn for frames in self.features.flush() for turn in self._encode(frames)]
         turns += [turn for embedding in self.encoder.flush() for turn in self._score(embedding)]
-        return turns + self.decide.flush()
+        turns += self.decide.flush()
+        # The last hop may be a part of one: nobody speaks beyond the sound, or into the gap that follows it.
+        return [replace(turn, end=min(turn.end, self._end)) for turn in turns]
 
     def _hear(self, sound: Block) -> list[Turn]:
+        self._end = sound.start + len(sound.samples)
         self._recent = np.concatenate([self._recent, sound.samples])[-HOP_SAMPLES:]
         return [turn for frames in self.features.push(sound) for turn in self._encode(frames)]
 

@@ -1,5 +1,6 @@
 """One session: a source, the recognizer, and where its decisions go, from start to a clean end."""
 
+import os
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from stream.outputs import Output
 from stream.recognizer import Recognizer
 from stream.records import Block, Gap, Loss, Turn
 
-__all__ = ["Source", "run_session"]
+__all__ = ["Source", "quiet_libraries", "run_session"]
 
 
 class Source(Protocol):
@@ -85,7 +86,7 @@ def _stopped_by_signals(source: Source) -> Iterator[None]:
         source.stop()
 
     wanted = [signal.SIGINT, signal.SIGTERM]
-    if sys.platform != "win32":
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` means it
         wanted.append(signal.SIGHUP)  # the terminal was closed
     before = {number: signal.signal(number, stop) for number in wanted}
     try:
@@ -93,3 +94,35 @@ def _stopped_by_signals(source: Source) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Standard error for Python alone, meanwhile: the bar and the messages are seen, libraries written in C are not.
+
+    PortAudio's own thread writes there when a device vanishes, and decoders when a file is cut off, at any moment of
+    a session; what that means for the user is said in one line, by us.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: there is nobody to disturb
+        yield
+        return
+    before = sys.stderr
+    try:
+        if before is not None and before.fileno() == 2:
+            before.flush()
+            sys.stderr = open(  # noqa: SIM115 - it ends with `kept`
+                kept, "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=False
+            )
+    except (OSError, ValueError):
+        pass  # a test or a notebook has put something there that is no file: it does not write to 2 either
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    try:
+        yield
+    finally:
+        sys.stderr = before
+        os.dup2(kept, 2)
+        os.close(kept)

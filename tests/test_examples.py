@@ -1,0 +1,43 @@
+"""The examples run as they stand, and say what the command line says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+
+from stream.demonstration import CONVERSATION, ENROLMENT
+from stream.rttm import read_rttm
+from tests.talk import ROOT
+
+REFERENCE = CONVERSATION.with_suffix(".rttm")
+PEOPLE = [f"{name}={file}" for name, file in ENROLMENT.items()]
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=120)
+
+
+def test_identify_file_says_what_the_command_line_says() -> None:
+    done = run(ROOT / "examples" / "identify_file.py", CONVERSATION, *PEOPLE)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert {name for _, _, name in lines} == {*ENROLMENT, "unknown"}
+
+    demo = run("-c", "from stream.cli import main; main()", "demo", "--jsonl", "-", "--speed", "max")
+    assert demo.returncode == 0, demo.stderr
+    turns = [each for each in map(json.loads, demo.stdout.splitlines()) if each.get("final")]
+    assert lines == [[f"{turn['start_s']:.1f}", f"{turn['end_s']:.1f}", turn["name"]] for turn in turns]
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("Rob", "one voice"), ("Sally", "two voices")])
+def test_embed_two_voices_tells_one_from_two(name: str, verdict: str, tmp_path: Path) -> None:
+    samples, rate = sf.read(CONVERSATION, dtype="float32")
+    turn = max((turn for turn in read_rttm(REFERENCE) if turn.name == "Rob"), key=lambda turn: turn.end - turn.start)
+    sf.write(tmp_path / "rob.wav", samples[turn.start : turn.end], rate)
+    done = run(ROOT / "examples" / "embed_two_voices.py", tmp_path / "rob.wav", ENROLMENT[name])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cosine ")
+    assert done.stdout.endswith(f": {verdict}\n")

@@ -1,0 +1,154 @@
+"""The laws of the network: fused equals trained, and streamed equals offline."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from model.encoder import WINDOW_HOPS, FrameLayers, Pooling, StreamingEncoder
+from model.feature_store import mel_filter_bank
+from model.network import NetworkConfig, build_encoder, fused_weights, load_weights
+from model.ship import export_step
+from model.weights import FILES, SHIPPED, Weights, load_weights_folder, write_manifest
+from stream.mfcc import MfccConfig
+from stream.records import Embedding, Frames
+from tests.parity import assert_streams_alike
+
+TINY = NetworkConfig(n_mfcc=20, channels=24, pooled=32, dilations=(2, 3), embedding=16)
+MFCC = MfccConfig(n_mels=24, n_mfcc=20)
+
+
+def trained(config: NetworkConfig) -> keras.Model:
+    """A network in which every weight and every statistic is something, as after a training."""
+    keras.utils.set_random_seed(1)
+    encoder = build_encoder(config, fused=False)
+    rng = np.random.default_rng(2)
+    for layer in encoder.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for weight in layer.weights:
+                spread = rng.uniform(0.5, 2.0, weight.shape)  # of variances and factors
+                weight.assign(spread if weight.name in ("gamma", "moving_variance") else 0.3 * rng.normal(size=spread.shape))
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights")
+    weights = fused_weights(trained(TINY))
+    np.savez(path / "network.npz", **weights)
+    np.save(path / "mel.npy", mel_filter_bank(MFCC))
+    export_step(TINY, weights, path / "step.tflite")
+    write_manifest(path, MFCC, asdict(TINY), {"seconds": [1.0], "slope": [1.0], "offset": [0.0]}, {"name": "tiny"})
+    return path
+
+
+def shipped() -> Path:
+    if not (SHIPPED / "manifest.json").exists():
+        pytest.skip("no weights are shipped yet")
+    return SHIPPED
+
+
+@pytest.fixture(params=["tiny", "shipped"])
+def weights(request: pytest.FixtureRequest, folder: Path) -> Weights:
+    return load_weights_folder(folder if request.param == "tiny" else shipped())
+
+
+def network_of(weights: Weights) -> NetworkConfig:
+    fields = dict(weights.network)
+    return NetworkConfig(**{**fields, "dilations": tuple(fields["dilations"])})
+
+
+def offline(weights: Weights) -> keras.Model:
+    encoder = build_encoder(network_of(weights), fused=True)
+    with np.load(weights.folder / "network.npz", allow_pickle=False) as arrays:
+        load_weights(encoder, dict(arrays))
+    return encoder
+
+
+def frames_of(weights: Weights, n: int, seed: int = 3) -> Frames:
+    """Rows about where the network's own normalisation expects them, all of them more or less speech."""
+    rng = np.random.default_rng(seed)
+    with np.load(weights.folder / "network.npz", allow_pickle=False) as arrays:
+        mean, variance = arrays["mfcc_norm/mean"], arrays["mfcc_norm/variance"]
+    rows = mean + np.sqrt(variance) * rng.normal(size=(n, len(mean)))
+    return Frames(0, rows.astype(np.float32), rng.uniform(0.4, 1.0, n).astype(np.float32))
+
+
+def pieces_of(frames: Frames):
+    def cut(sizes):
+        at, pieces = 0, []
+        for size in sizes:
+            keep = slice(at, at + size)
+            pieces.append(Frames(at * 160, frames.mfcc[keep].copy(), frames.speech[keep].copy()))
+            at += size
+        return pieces
+
+    return cut
+
+
+def gather(out: list[Embedding]) -> dict[str, np.ndarray]:
+    return {
+        "start": np.array([e.start for e in out]),
+        "vectors": np.stack([e.vectors for e in out]),
+        "speech_s": np.stack([e.speech_s for e in out]),
+        "speech": np.array([e.speech for e in out]),
+    }
+
+
+def test_the_fused_network_equals_the_trained_one_to_16_bit_rounding():
+    encoder = trained(TINY)
+    fused = build_encoder(TINY, fused=True)
+    load_weights(fused, fused_weights(encoder))
+    rng = np.random.default_rng(4)
+    mfcc = rng.normal(size=(3, 120, TINY.n_mfcc)).astype(np.float32)
+    speech = rng.uniform(size=(3, 120)).astype(np.float32)
+    inputs = {"mfcc": mfcc, "speech": speech}
+    before, after = encoder.predict(inputs, verbose=0), fused.predict(inputs, verbose=0)
+    np.testing.assert_allclose(np.linalg.norm(after, axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(after, before, atol=1e-3)
+    assert np.abs(before[0] - before[1]).max() > 1e-2  # it is no constant that they agree on
+
+
+def test_streamed_windows_equal_the_offline_network_however_the_frames_are_cut(weights: Weights):
+    # 67 frames: the last hop is not whole, and its last frame is not even a whole step.
+    frames = frames_of(weights, 67)
+    got = assert_streams_alike(
+        lambda: StreamingEncoder(weights), pieces_of(frames), 67, hop=10, gather=gather, atol=1e-5
+    )
+    assert got["vectors"].shape == (7, len(WINDOW_HOPS), network_of(weights).embedding)
+    encoder, stride = offline(weights), network_of(weights).stride
+    for hop in range(7):
+        end = min((hop + 1) * 10, 67 // stride * stride)
+        for row, hops in enumerate(WINDOW_HOPS):
+            # What came before a window has passed through the frame layers, and is not pooled.
+            speech = frames.speech[:end].copy()
+            speech[: max(0, (hop + 1 - hops) * 10)] = 0.0
+            want = encoder.predict({"mfcc": frames.mfcc[None, :end], "speech": speech[None]}, verbose=0)[0]
+            np.testing.assert_allclose(got["vectors"][hop, row], want, atol=1e-4)
+            assert got["speech_s"][hop, row] == pytest.approx(speech.sum() / 100, abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 61, 130])
+def test_the_sums_of_a_clip_of_any_length_make_its_offline_embedding(weights: Weights, n: int):
+    frames, stride = frames_of(weights, n, seed=n), network_of(weights).stride
+    layers = FrameLayers(weights)
+    hops = [*layers.push(frames), *layers.flush()]
+    assert len(hops) == math.ceil(n // stride * stride / 10)
+    vectors, _ = Pooling(weights).embed(np.sum([hop.sums for hop in hops], axis=0)[None])
+    whole = n // stride * stride
+    inputs = {"mfcc": frames.mfcc[None, :whole], "speech": frames.speech[None, :whole]}
+    want = offline(weights).predict(inputs, verbose=0)[0]
+    heard_s = frames.speech[:whole].sum() / 100
+    np.testing.assert_allclose(vectors[0], want if heard_s >= 0.1 else 0.0, atol=1e-4)
+
+
+def test_the_weights_folder_gives_back_what_was_described(folder: Path):
+    weights = load_weights_folder(folder)
+    assert network_of(weights) == TINY
+    assert weights.mfcc == MFCC
+    assert weights.card == {"name": "tiny"}
+    assert {file.name for file in folder.iterdir()} == {*FILES, "manifest.json"}
+    np.testing.assert_array_equal(weights.mel, mel_filter_bank(MFCC))
