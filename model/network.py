@@ -128,8 +128,8 @@ def build_step(config: NetworkConfig) -> keras.Model:
 def fused_weights(encoder: keras.Model) -> dict[str, NDArray[np.floating]]:
     """The weights of a trained encoder with its normalisations taken into the kernels.
 
-    Kernels and biases are rounded to 16 bits, the way they are shipped; `mfcc_norm`, which is small and
-    sees large numbers, keeps 32.
+    All is rounded to 16 bits, the way it is shipped. `mfcc_norm` is kept in 32, as the mean and the variance
+    whose factor and offset are numbers of 16 bits: those two are what the converter rounds.
 
     Args:
         encoder: a `build_encoder(config, fused=False)`.
@@ -139,9 +139,10 @@ def fused_weights(encoder: keras.Model) -> dict[str, NDArray[np.floating]]:
     """
     named = {layer.name: layer for layer in encoder.layers}
     norm = named["mfcc_norm"]
+    scale, shift = (values.astype(np.float16).astype(np.float64) for values in _affine(norm))
     weights: dict[str, NDArray[np.floating]] = {
-        "mfcc_norm/mean": _array(norm.moving_mean, np.float32),
-        "mfcc_norm/variance": _array(norm.moving_variance, np.float32),
+        "mfcc_norm/mean": (-shift / scale).astype(np.float32),
+        "mfcc_norm/variance": (1.0 / scale**2 - norm.epsilon).astype(np.float32),
     }
     for name, layer in named.items():
         if name.endswith("_conv"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream.clock import HOP_SAMPLES
 from stream.errors import UsageError
-from stream.records import Scores, Turn
+from stream.records import UNKNOWN, Scores, Turn
 
 __all__ = ["Decide", "DecisionConfig"]
 
@@ -27,16 +27,20 @@ class DecisionConfig:
     evidence: float = 0.2  # weight of a hop's evidence: windows overlap, so hops are not independent
     change_speech: float = 0.005  # probability that the speaker changes from one hop of speech to the next
     change_pause: float = 0.1  # the same across a hop of silence
+    unknown_prior: float = 0.3  # probability that whoever takes the turn is nobody known
+    short_hops: int = 10  # a turn with less speech must earn its name:
+    short_probability: float = 0.5  # if it is less probable than this, it is given out as unknown
     speech: float = 0.5  # a hop with at least this mean probability is speech
     pause_hops: int = 5  # a longer silence ends a turn
     min_speech_hops: int = 3  # a turn with less speech is dropped: nobody says anything in 0.2 s
     lag_hops: int = 12  # hops after which a decision is final
 
     def __post_init__(self) -> None:
-        if not (0 < self.change_speech < 1 and 0 < self.change_pause < 1):
+        chances = (self.change_speech, self.change_pause, self.unknown_prior)
+        if not all(0 < chance < 1 for chance in chances):
             raise UsageError(
-                f"expected probabilities of change between 0 and 1, got {self.change_speech} and "
-                f"{self.change_pause}; leave them at their defaults"
+                f"expected probabilities between 0 and 1, got {', '.join(map(str, chances))}; "
+                "leave them at their defaults"
             )
         if self.lag_hops < 1:
             raise UsageError(f"expected a lag of at least 1 hop, got {self.lag_hops}; leave it at its default")
@@ -50,34 +54,50 @@ class _Hop:
     speaking: bool
     name: str
     probability: float  # of the name, by this hop's longest window
+    unknown: float  # probability of UNKNOWN, by the same
 
 
 class _OpenTurn:
     """Joins hops into a turn until another voice or a long pause ends it."""
 
-    def __init__(self, first: _Hop) -> None:
-        self.name, self.start = first.name, first.start
+    def __init__(self, first: _Hop, config: DecisionConfig) -> None:
+        self._name, self.start = first.name, first.start
+        self._config = config
         self._end = first.start
-        self._probability = 0.0
         self._speech = 0
+        self._named = self._unknown = 0.0  # sums of probabilities over the hops of speech
         self.add(first)
 
     def add(self, hop: _Hop) -> None:
-        if hop.speaking:
-            self._end = hop.start + HOP_SAMPLES
-            self._probability += hop.probability
-            self._speech += 1
+        if not hop.speaking:
+            return
+        if hop.name != self._name:  # a weak name, taken in by the unknown voice that goes on
+            self._name, self._named = UNKNOWN, self._unknown
+        self._end = hop.start + HOP_SAMPLES
+        self._named += hop.probability
+        self._unknown += hop.unknown
+        self._speech += 1
 
-    def ended_by(self, hop: _Hop, config: DecisionConfig) -> bool:
-        if hop.speaking:
-            return hop.name != self.name
-        return hop.start - self._end >= config.pause_hops * HOP_SAMPLES
+    @property
+    def _weak(self) -> bool:
+        config = self._config
+        return (
+            self._name != UNKNOWN
+            and self._speech < config.short_hops
+            and self._named < config.short_probability * self._speech
+        )
 
-    def turn(self, config: DecisionConfig, *, final: bool) -> list[Turn]:
+    def ended_by(self, hop: _Hop) -> bool:
+        if hop.speaking:
+            return hop.name != self._name and not (hop.name == UNKNOWN and self._weak)
+        return hop.start - self._end >= self._config.pause_hops * HOP_SAMPLES
+
+    def turn(self, *, final: bool) -> list[Turn]:
         """The turn as it is, or nothing when it is too short to be one."""
-        if self._speech < config.min_speech_hops:
+        if self._speech < self._config.min_speech_hops:
             return []
-        return [Turn(self.start, self._end, self.name, min(1.0, self._probability / self._speech), final)]
+        name, total = (UNKNOWN, self._unknown) if self._weak else (self._name, self._named)
+        return [Turn(self.start, self._end, name, min(1.0, total / self._speech), final)]
 
 
 class Decide:
@@ -119,13 +139,14 @@ class Decide:
 
     def _step(self, scores: Scores) -> None:
         config, n = self.config, len(scores.names)
+        prior = np.log(_prior(n, config.unknown_prior))
         if self._belief is None:
-            self._belief = np.full(n, -np.log(n))
+            self._belief = prior
         speaking = scores.speech >= config.speech
         change = config.change_speech if speaking else config.change_pause
         stay = self._belief + np.log1p(-change)
         best = int(np.argmax(self._belief))
-        switch = self._belief[best] + np.log(change / max(1, n - 1))
+        switch = self._belief[best] + np.log(change) + prior
         origin = np.where(stay >= switch, np.arange(n), best)
         self._belief = np.maximum(stay, switch)
         if speaking:
@@ -141,20 +162,22 @@ class Decide:
         hops = []
         for scores, origin in reversed(self._waiting):
             speaking = scores.speech >= self.config.speech
-            hops.append(_Hop(scores.start, speaking, scores.names[state], float(scores.probabilities[state])))
+            probability = float(scores.probabilities[state])
+            unknown = float(scores.probabilities[-1])
+            hops.append(_Hop(scores.start, speaking, scores.names[state], probability, unknown))
             state = int(origin[state])
         return hops[::-1]
 
     def _decide(self, hop: _Hop) -> list[Turn]:
-        closed = self._close() if self._open and self._open.ended_by(hop, self.config) else []
+        closed = self._close() if self._open and self._open.ended_by(hop) else []
         if self._open:
             self._open.add(hop)
         elif hop.speaking:
-            self._open = _OpenTurn(hop)
+            self._open = _OpenTurn(hop, self.config)
         return closed
 
     def _close(self) -> list[Turn]:
-        closed = self._open.turn(self.config, final=True) if self._open else []
+        closed = self._open.turn(final=True) if self._open else []
         self._open = None
         return closed
 
@@ -163,15 +186,20 @@ class Decide:
         run = copy.copy(self._open)
         settled = run is not None
         for hop in self._path():
-            if run and run.ended_by(hop, self.config):
+            if run and run.ended_by(hop):
                 run, settled = None, False
             if run:
                 run.add(hop)
             elif hop.speaking:
-                run = _OpenTurn(hop)
-        guess = run.turn(self.config, final=settled) if run else []
+                run = _OpenTurn(hop, self.config)
+        guess = run.turn(final=settled) if run else []
         self.current = guess[0] if guess else None
         if self.current is None or self.current.final or (self.current.start, self.current.name) == self._told:
             return []
         self._told = (self.current.start, self.current.name)
         return guess
+
+
+def _prior(n: int, unknown: float) -> NDArray[np.float64]:
+    # Of n states, the last is UNKNOWN; the people share the rest.
+    return np.append(np.full(n - 1, (1.0 - unknown) / max(1, n - 1)), unknown if n > 1 else 1.0)
