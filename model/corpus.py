@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
-from stream.text import one_line, system_reason
+from stream.text import system_reason
 
 __all__ = ["Clip", "audio_files", "read_audio", "read_corpus"]
 
@@ -124,8 +124,10 @@ def read_audio(path: Path) -> NDArray[np.float32]:
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
+        # The message of the second kind names the file once more.
+        reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else system_reason(error)
         raise FileError(
-            f"expected audio in {path}, got: {one_line(error)}; remove the file or convert it to WAV"
+            f"expected audio in {path}, got: {reason.rstrip('.').lower()}; remove the file or convert it to WAV"
         ) from error
     mono: NDArray[np.float32] = samples.mean(axis=1)
     if not len(mono) or not np.isfinite(mono).all():

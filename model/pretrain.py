@@ -47,6 +47,7 @@ class PretrainConfig:
     margin: float = 0.2  # in radians, reached after a third of the epochs
     channel_db: float = 3.0  # standard deviation of a random smooth filter on every crop
     gain_db: float = 6.0  # standard deviation of a random gain on every crop
+    teacher_weight: float = 10.0  # of the distance to the teacher's embedding, beside the cross-entropy
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -106,12 +107,19 @@ class MarginSoftmax(keras.layers.Layer):  # type: ignore[misc] # Keras ships no 
         return ops.where(rival, logits, -1e4)
 
 
+def distance_to_teacher(lesson: Any, guess: Any) -> Any:
+    """1 - cosine (B,) between unit vectors (B, d), and 0 where the lesson is all zeros: nothing to learn."""
+    return ops.sum(lesson * lesson, axis=-1) - ops.sum(lesson * guess, axis=-1)
+
+
 class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     """Training batches. Batch `i` of epoch `e` is the same in every run: its randomness is drawn from both."""
 
-    def __init__(self, store: FeatureStore, clips: list[Clip], config: PretrainConfig) -> None:
+    def __init__(
+        self, store: FeatureStore, clips: list[Clip], config: PretrainConfig, teacher: NDArray[np.float32] | None = None
+    ) -> None:
         super().__init__(workers=1, max_queue_size=8)
-        self._store, self._config = store, config
+        self._store, self._config, self._teacher = store, config, teacher
         self.epoch = 0
         entries: dict[tuple[str, int], list[int]] = {}
         for i, (clip, speed, _, _, _) in enumerate(store.entries):
@@ -137,7 +145,7 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     def __len__(self) -> int:
         return self._config.steps_per_epoch
 
-    def __getitem__(self, step: int) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
+    def __getitem__(self, step: int) -> tuple[dict[str, NDArray[Any]], Any]:
         config = self._config
         rng = np.random.default_rng([config.seed, self.epoch, step])
         # By turns, not by chance: Keras learns from the first two batches which axes vary.
@@ -145,16 +153,20 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
         labels = np.empty(config.batch_size, np.int32)
         mfcc = np.empty((config.batch_size, n_frames, config.network.n_mfcc), np.float32)
         speech = np.empty((config.batch_size, n_frames), np.float32)
+        lessons: list[NDArray[np.float32]] = []
         for row, corpus in enumerate(rng.choice(len(self._corpora), config.batch_size, p=self._weights)):
             labels[row] = rng.choice(self._corpora[corpus])
-            mfcc[row], speech[row] = self._crop(self._entries[labels[row]], n_frames, rng)
+            mfcc[row], speech[row], lesson = self._crop(self._entries[labels[row]], n_frames, rng)
             mfcc[row] += self._channel(rng)
-        return {"mfcc": mfcc, "speech": speech, "label": labels}, labels
+            lessons.append(lesson)
+        inputs = {"mfcc": mfcc, "speech": speech, "label": labels}
+        return inputs, labels if self._teacher is None else (labels, np.stack(lessons))
 
     def _crop(
         self, entries: NDArray[np.int64], n_frames: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         mfcc, speech, missing = [], [], n_frames
+        lesson = np.zeros(0 if self._teacher is None else self._teacher.shape[1], np.float32)
         while missing > 0:  # one-second words are joined
             entry = int(rng.choice(entries))
             length = int(self._store.entries[entry, 4])
@@ -163,7 +175,12 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
             mfcc.append(rows)
             speech.append(heard)
             missing -= len(rows)
-        return np.concatenate(mfcc), np.concatenate(speech)
+            clip, speed = self._store.entries[entry, :2]
+            if self._teacher is not None and speed == 100:  # it heard the clip as it was spoken
+                lesson += len(rows) * self._teacher[clip]
+        # Of clips of several lengths, the mean of what is known; all zeros stay so.
+        lesson /= max(float(np.linalg.norm(lesson)), 1e-6)
+        return np.concatenate(mfcc), np.concatenate(speech), lesson
 
     def _channel(self, rng: np.random.Generator) -> NDArray[np.float32]:
         # A constant filter adds a constant to every cepstral row. A smooth one decays with the
@@ -186,23 +203,35 @@ class Pretraining:
         clips: the training clips the store was built from, in the same order.
         dev: pieces of dev speech, 2 s each, on which every epoch is measured.
         folder: where checkpoints go.
+        teacher: (clips, d) what another encoder thinks of each clip, zeros where nothing; see `model.teacher`.
 
     Raises:
         WeightsError: the folder holds a checkpoint of another configuration or of other voices.
     """
 
     def __init__(
-        self, config: PretrainConfig, store: FeatureStore, clips: list[Clip], dev: list[Piece], folder: Path
+        self,
+        config: PretrainConfig,
+        store: FeatureStore,
+        clips: list[Clip],
+        dev: list[Piece],
+        folder: Path,
+        teacher: NDArray[np.float32] | None = None,
     ) -> None:
         keras.utils.set_random_seed(config.seed)
         self.config, self._dev = config, dev
-        self._crops = Crops(store, clips, config)
+        self._crops = Crops(store, clips, config, teacher)
         self.encoder = build_encoder(config.network, fused=False)
         label = keras.Input((), dtype="int32", name="label")
         self._softmax = MarginSoftmax(self._crops.groups, config.scale, name="softmax")
         logits = self._softmax([self.encoder.output, label])
         mfcc, speech = self.encoder.inputs
-        self._model = keras.Model({"mfcc": mfcc, "speech": speech, "label": label}, logits)
+        outputs, losses = [logits], [keras.losses.SparseCategoricalCrossentropy(from_logits=True)]
+        if teacher is not None:
+            lesson = keras.layers.Dense(teacher.shape[1], name="lesson_dense")(self.encoder.output)
+            outputs.append(keras.layers.UnitNormalization(axis=-1, name="lesson")(lesson))
+            losses.append(distance_to_teacher)
+        self._model = keras.Model({"mfcc": mfcc, "speech": speech, "label": label}, outputs)
         steps = config.epochs * config.steps_per_epoch
         warm_up = min(500, steps // 10)
         rate = keras.optimizers.schedules.CosineDecay(
@@ -214,7 +243,8 @@ class Pretraining:
         )
         self._model.compile(
             keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, clipnorm=5.0),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            losses,
+            loss_weights=[1.0, config.teacher_weight][: len(losses)],
             jit_compile="auto" if keras.backend.backend() == "jax" else False,
         )
         self._weights, self._progress = folder / "checkpoint.weights.h5", folder / "progress.json"

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from model.corpus import NOISE, Clip, audio_files, read_corpus
 from model.feature_store import FeatureStore, StoreConfig, build_store
+from model.teacher import read_teacher
 from model.verify import cut_pieces, dev_frames, make_trials
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, OutputError, UsageError
@@ -72,6 +73,7 @@ def pretrain(
     steps: int,
     seed: int,
     screen: Screen,
+    teacher: Path | None = None,
     config: "PretrainConfig | None" = None,
     store: StoreConfig | None = None,
     processes: int | None = None,
@@ -87,6 +89,7 @@ def pretrain(
         steps: batches in an epoch.
         seed: of everything random.
         screen: who is told.
+        teacher: a file of another encoder's embeddings to learn from beside; see `model.teacher`.
         config: how to train otherwise; `epochs`, `steps` and `seed` go before its own.
         store: what features to make; `seed` goes before its own.
         processes: how many make features at once; one per core unless told.
@@ -137,7 +140,8 @@ def pretrain(
                     "Nobody to measure on: no dev corpus has two speakers with two clips of 2 s each. The training "
                     "goes on without error rates, but the weights cannot be calibrated before there are some."
                 )
-            training = Pretraining(config, features, train, pieces, work / "checkpoint")
+            lessons = read_teacher(teacher, corpus, train) if teacher else None
+            training = Pretraining(config, features, train, pieces, work / "checkpoint", lessons)
             _train(training, screen)
             screen.say("Converting and calibrating")
             card = _card(training, heard, len(noises))
@@ -224,7 +228,7 @@ def _card(training: "Pretraining", heard: dict[str, dict[str, float]], noises: i
         "seed": training.config.seed,
         "loss": training.history[-1].loss,
         "trained_on": heard,
-        "noise_clips": noises,
+        "noise_files": noises,
         "attribution": {corpus: ATTRIBUTION.get(corpus, "see the corpus") for corpus in corpora},
         "eer_2s": {
             t.corpus: {

@@ -143,7 +143,7 @@ def cut_pieces(
     """Pieces of `n_frames`, cut where there is speech.
 
     A clip that is long enough gives pieces of its own; shorter clips of a speaker are joined until they
-    are long enough, so that one-second words can be compared at two seconds.
+    are long enough, without their silent ends, so that one-second words can be compared at two seconds.
 
     Args:
         frames: (clip, MFCC rows, speech probabilities) of every clip.
@@ -163,9 +163,11 @@ def cut_pieces(
             for at in range(0, len(mfcc) - n_frames + 1, n_frames):
                 cut = slice(at, at + n_frames)
                 found.append(Piece(corpus, speaker, frozenset([clip.session]), mfcc[cut], speech[cut]))
-            if len(mfcc) >= n_frames:
+            (spoken,) = np.nonzero(speech > 0.5)
+            if len(mfcc) >= n_frames or not len(spoken):
                 continue
-            joined.append((clip, mfcc, speech))
+            word = slice(spoken[0], spoken[-1] + 1)
+            joined.append((clip, mfcc[word], speech[word]))
             if sum(len(m) for _, m, _ in joined) >= n_frames:
                 found.append(
                     Piece(

@@ -225,17 +225,20 @@ def pretrain(
     noise: Annotated[
         Path | None, typer.Option("--noise", metavar="DIR", help="Noise recordings. [default: CORPUS/noise, if there]")
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option("--teacher", metavar="FILE", help="Learn from another encoder's embeddings too."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Times that --steps batches are seen.")] = 24,
     steps: Annotated[int, typer.Option(min=1, help="Batches in an epoch.")] = 250,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
 ) -> None:
     """Train the network from a corpus of speech; killed, it goes on where it was."""
     from model.recipe import pretrain as run
-
     from stream.training_screen import TrainingScreen
 
     with TrainingScreen() as screen:
-        run(corpus, out, work, noise, epochs=epochs, steps=steps, seed=seed, screen=screen)
+        run(corpus, out, work, noise, epochs=epochs, steps=steps, seed=seed, screen=screen, teacher=teacher)
     _say(f"The weights are in {out}. Read manifest.json for what they can do.")
 
 

@@ -1,6 +1,7 @@
 """MFCC, voice activity and their join: equal to librosa, and the same however the sound is cut."""
 
 import functools
+import itertools
 
 import librosa
 import numpy as np
@@ -34,7 +35,7 @@ def sound() -> np.ndarray:
 
 
 def _rows(records: list) -> dict[str, np.ndarray]:
-    for before, after in zip(records, records[1:], strict=False):
+    for before, after in itertools.pairwise(records):
         assert after.start == before.start + 160 * len(before.mfcc)
     return {"start": np.array([records[0].start]), "mfcc": np.concatenate([r.mfcc for r in records])}
 

@@ -31,7 +31,9 @@ def trained(config: NetworkConfig) -> keras.Model:
         if isinstance(layer, keras.layers.BatchNormalization):
             for weight in layer.weights:
                 spread = rng.uniform(0.5, 2.0, weight.shape)  # of variances and factors
-                weight.assign(spread if weight.name in ("gamma", "moving_variance") else rng.normal(0.0, 0.3, spread.shape))
+                weight.assign(
+                    spread if weight.name in ("gamma", "moving_variance") else rng.normal(0.0, 0.3, spread.shape)
+                )
     # MFCC are hundreds large: what is lost on the way to LiteRT is lost here.
     n = config.n_mfcc - 1
     norm = encoder.get_layer("mfcc_norm")
