@@ -266,7 +266,9 @@ class Pretraining:
     def _resume(self) -> None:
         try:
             saved = json.loads(self._progress.read_text(encoding="utf-8"))
-            alike = saved["config"] == json.loads(json.dumps(asdict(self.config)))
+            # A setting that the checkpoint is too old to know has its default.
+            known = asdict(PretrainConfig()) | saved["config"]
+            alike = json.dumps(known, sort_keys=True) == json.dumps(asdict(self.config), sort_keys=True)
             if alike:
                 self._model.optimizer.build(self._model.trainable_variables)
                 self._model.load_weights(self._weights)

@@ -10,7 +10,7 @@ import soxr
 
 from model import Encoder
 from model.encoder import WINDOW_HOPS, FrameLayers, HopSums, Pooling
-from model.scoring import Scorer
+from model.scoring import Scorer, centroid
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError, UsageError, WeightsError
 from stream.records import UNKNOWN, Block, Embedding, Frames, Scores
@@ -262,17 +262,30 @@ def test_weights_that_are_not_there_are_refused(tmp_path: Any) -> None:
 
 
 def test_more_speech_says_more() -> None:
+    # A voice that is the person's speaks for them once it is heard at all; one that is at a right angle to it
+    # speaks the more against them the longer it is heard.
     scorer = Scorer(voices(), calibration())
     rob = NAMES.index("Rob")
-    vector = encoder().embed(reading("Rob"), sample_rate=SAMPLE_RATE)
-    llr = []
-    for seconds in (0.0, 0.1, 0.5, 1.0, 2.0, 4.0):
+    same = encoder().embed(reading("Rob"), sample_rate=SAMPLE_RATE)
+    other = np.random.default_rng(5).standard_normal(len(same)).astype(np.float32)
+    person = centroid(voices()[rob])
+    other -= (other @ person) * person
+    other /= np.linalg.norm(other)
+
+    def evidence(vector: np.ndarray, seconds: float) -> float:
         speech_s = np.full(len(WINDOW_HOPS), seconds, np.float32)
         (scores,) = scorer.push(Embedding(0, np.tile(vector, (len(WINDOW_HOPS), 1)), speech_s, 1.0))
         assert scores.names == (*NAMES, UNKNOWN)
-        llr.append(scores.llr[-1, rob])
-    assert llr[0] == 0  # nothing heard, nothing said
-    assert llr == sorted(llr)
+        return float(scores.llr[-1, rob])
+
+    lengths = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+    assert evidence(same, 0.0) == evidence(other, 0.0) == 0  # nothing heard, nothing said
+    for_rob = [evidence(same, seconds) for seconds in lengths]
+    assert for_rob[:3] == sorted(for_rob[:3])
+    assert min(for_rob[1:]) > 0
+    against = [-evidence(other, seconds) for seconds in lengths]
+    assert against == sorted(against)
+    assert against[-1] > 5
 
 
 def test_without_people_everything_is_unknown() -> None:
