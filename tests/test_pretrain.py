@@ -215,6 +215,22 @@ def test_stopped_after_an_epoch_it_goes_on_to_exactly_the_same_weights(
     assert history(tmp_path) == history(folder)
 
 
+def test_a_teacher_is_learned_from(uninterrupted: tuple[Path, Told], corpus: Path, tmp_path: Path):
+    alone, _ = uninterrupted
+    rng = np.random.default_rng(0)
+    people = {speaker.name: rng.standard_normal(8) for speaker in sorted(corpus.glob("1.*"))}
+    files = sorted(file for speaker in people for file in (corpus / speaker).iterdir())
+    np.savez(
+        tmp_path / "teacher.npz",
+        path=np.array([file.relative_to(corpus).as_posix() for file in files]),
+        vector=np.array([people[file.parent.name] for file in files], np.float32),
+    )
+    told = run(corpus, features_of(alone, tmp_path), Told(), teacher=tmp_path / "teacher.npz")
+    assert told.losses[0] > history(alone)[0]["loss"]  # the lesson is part of it
+    assert told.losses[-1] < told.losses[0]
+    assert any(np.any(network(tmp_path)[key] != network(alone)[key]) for key in network(alone))
+
+
 def test_stopped_while_features_are_made_it_leaves_no_torn_shard(corpus: Path, tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         run(corpus, tmp_path, Told(stop_at="features"))
