@@ -289,8 +289,9 @@ def _run(open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *a
     from stream.clock import samples_to_seconds
     from stream.dashboard import Dashboard
     from stream.outputs import JsonLines, Lines, Rttm
+    from stream.quiet import quiet_libraries
     from stream.recognizer import Recognizer
-    from stream.session import quiet_libraries, run_session
+    from stream.session import run_session
 
     with ExitStack() as stack:
         source = open_source()
@@ -381,7 +382,7 @@ def _enrol(
     from model.calibration import Calibration
     from model.enrol import Enrolment, alike
     from stream.enrol_screen import EnrolScreen
-    from stream.session import quiet_libraries
+    from stream.quiet import quiet_libraries
 
     enrolment = Enrolment(encoder)
     for source in sources:

@@ -139,14 +139,14 @@ class Decide:
 
     def _step(self, scores: Scores) -> None:
         config, n = self.config, len(scores.names)
-        prior = np.log(_prior(n, config.unknown_prior))
         if self._belief is None:
-            self._belief = prior
+            self._prior = np.log(_prior(n, config.unknown_prior))
+            self._belief = self._prior
         speaking = scores.speech >= config.speech
         change = config.change_speech if speaking else config.change_pause
         stay = self._belief + np.log1p(-change)
         best = int(np.argmax(self._belief))
-        switch = self._belief[best] + np.log(change) + prior
+        switch = self._belief[best] + np.log(change) + self._prior
         origin = np.where(stay >= switch, np.arange(n), best)
         self._belief = np.maximum(stay, switch)
         if speaking:

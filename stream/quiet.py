@@ -2,28 +2,55 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 
-__all__ = ["quiet_stderr"]
+__all__ = ["quiet_libraries", "quiet_stderr"]
 
 
 @contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[int | None]:
     """Nothing on file descriptor 2 meanwhile.
 
     PortAudio and ALSA write there about ways to open that they refuse, LiteRT about every delegate that
     it makes, and none of them can be told not to.
+
+    Yields:
+        A descriptor that leads where 2 led before, until the end; None when 2 was closed.
     """
     try:
         kept = os.dup(2)
     except OSError:  # closed: there is nobody to disturb
-        yield
+        yield None
         return
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)
-        yield
+        yield kept
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Standard error for Python alone, meanwhile: the bar and the messages are seen, libraries written in C are not.
+
+    PortAudio's own thread writes there when a device vanishes, and decoders when a file is cut off, at any moment of
+    a session; what that means for the user is said in one line, by us.
+    """
+    before = sys.stderr
+    try:
+        with quiet_stderr() as kept:
+            try:
+                if kept is not None and before is not None and before.fileno() == 2:
+                    before.flush()
+                    sys.stderr = open(  # noqa: SIM115 - it ends with `kept`
+                        kept, "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=False
+                    )
+            except (OSError, ValueError):
+                pass  # a test or a notebook has put something there that is no file: it does not write to 2 either
+            yield
+    finally:
+        sys.stderr = before

@@ -1,6 +1,5 @@
 """One session: a source, the recognizer, and where its decisions go, from start to a clean end."""
 
-import os
 import signal
 import sys
 import threading
@@ -13,7 +12,7 @@ from stream.outputs import Output
 from stream.recognizer import Recognizer
 from stream.records import Block, Gap, Loss, Turn
 
-__all__ = ["Source", "quiet_libraries", "run_session"]
+__all__ = ["Source", "run_session"]
 
 
 class Source(Protocol):
@@ -94,35 +93,3 @@ def _stopped_by_signals(source: Source) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Standard error for Python alone, meanwhile: the bar and the messages are seen, libraries written in C are not.
-
-    PortAudio's own thread writes there when a device vanishes, and decoders when a file is cut off, at any moment of
-    a session; what that means for the user is said in one line, by us.
-    """
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed: there is nobody to disturb
-        yield
-        return
-    before = sys.stderr
-    try:
-        if before is not None and before.fileno() == 2:
-            before.flush()
-            sys.stderr = open(  # noqa: SIM115 - it ends with `kept`
-                kept, "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=False
-            )
-    except (OSError, ValueError):
-        pass  # a test or a notebook has put something there that is no file: it does not write to 2 either
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os.close(null)
-    try:
-        yield
-    finally:
-        sys.stderr = before
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -174,7 +174,7 @@ def test_a_source_without_sound_ends_cleanly() -> None:
 
 LOUD = """
 import os, sys
-from stream.session import quiet_libraries
+from stream.quiet import quiet_libraries
 
 with quiet_libraries():
     os.write(2, b"a library speaks\\n")
