@@ -5,6 +5,7 @@ Samples are (n,) float32 mono at 16 kHz.
 """
 
 import io
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -16,7 +17,7 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import UsageError
 from stream.text import one_line
 
-__all__ = ["add_noise", "augment", "band_limit", "change_speed", "codec", "simulate_rooms"]
+__all__ = ["add_noise", "augment", "band_limit", "change_speed", "codec", "simulate_rooms", "telephone"]
 
 Samples = NDArray[np.float32]
 
@@ -81,17 +82,29 @@ def band_limit(samples: Samples, low_hz: float, high_hz: float) -> Samples:
 
 def codec(samples: Samples, level: float) -> Samples:
     """Through MP3 and back; `level` in [0, 1) is the encoder's, higher for worse quality."""
+    return np.resize(_there_and_back(samples, SAMPLE_RATE, format="MP3", compression_level=level), len(samples))
+
+
+def _there_and_back(samples: Samples, rate: int, **how: Any) -> Samples:
     file = io.BytesIO()
-    soundfile.write(file, samples, SAMPLE_RATE, format="MP3", compression_level=level)
+    soundfile.write(file, samples, rate, **how)
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32")
-    return np.resize(np.asarray(decoded, np.float32), len(samples))
+    return np.asarray(decoded, np.float32)
+
+
+def telephone(samples: Samples, subtype: str) -> Samples:
+    """Over a telephone line: 300 to 3,400 Hz, 8,000 samples a second, in `subtype` "ULAW" or "GSM610" and back."""
+    narrow = soxr.resample(band_limit(samples, 300.0, 3_400.0), SAMPLE_RATE, 8_000)
+    return np.resize(
+        soxr.resample(_there_and_back(narrow, 8_000, format="WAV", subtype=subtype), 8_000, SAMPLE_RATE), len(samples)
+    )
 
 
 def augment(
     samples: Samples, noises: list[Samples], voices: list[Samples], rooms: list[Samples], rng: np.random.Generator
 ) -> Samples:
-    """One random way from a mouth to a file: room, then noise or babble, then a band or a codec, then clipping."""
+    """One random way from a mouth to a file: room, noise or babble, a band or a codec or a telephone, clipping."""
     n = len(samples)
     if rooms and rng.random() < 0.5:
         samples = oaconvolve(samples, rooms[rng.integers(len(rooms))])[:n].astype(np.float32)
@@ -107,8 +120,10 @@ def augment(
     line = rng.random()
     if line < 0.15:
         samples = band_limit(samples, rng.uniform(50, 350), rng.uniform(3_000, 7_500))
-    elif line < 0.45:
+    elif line < 0.35:
         samples = codec(samples, rng.uniform(0.5, 0.95))
+    elif line < 0.5:
+        samples = telephone(samples, "GSM610" if rng.random() < 0.5 else "ULAW")
     if rng.random() < 0.1:
         peak = float(np.max(np.abs(samples))) or 1.0
         samples = np.clip(samples, -0.4 * peak, 0.4 * peak)

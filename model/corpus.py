@@ -16,7 +16,7 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
 from stream.text import system_reason
 
-__all__ = ["Clip", "audio_files", "read_audio", "read_corpus"]
+__all__ = ["Clip", "audio_files", "read_audio", "read_corpus", "read_test_corpus"]
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
 MIN_FOLDER_SPEAKERS = 4  # of a folder layout before two of them are kept for dev: with one there is nobody to confuse
@@ -55,6 +55,35 @@ def read_corpus(path: Path, *, dev_fraction: float = 0.1) -> list[Clip]:
     Raises:
         FileError: nothing usable is there.
     """
+    clips = _read(path, dev_fraction)
+    if len({clip.speaker for clip in clips if clip.split == "train"} - {""}) < 2:
+        raise FileError(
+            f"expected at least two training speakers in {path}, found fewer; "
+            "give a folder with one folder of audio files per speaker"
+        )
+    return clips
+
+
+def read_test_corpus(path: Path) -> list[Clip]:
+    """The clips to test on: those of a manifest that are `dev`, all of a manifest without splits or of a folder.
+
+    Args:
+        path: as `read_corpus` takes it.
+
+    Raises:
+        FileError: nothing usable is there, or fewer than two speakers.
+    """
+    clips = _read(path, 0.0)
+    dev = [clip for clip in clips if clip.split == "dev"]
+    if len({clip.speaker for clip in dev or clips} - {""}) < 2:
+        raise FileError(
+            f"expected at least two speakers in {path}, found fewer; "
+            "give a folder with one folder of audio files per speaker"
+        )
+    return dev or clips
+
+
+def _read(path: Path, dev_fraction: float) -> list[Clip]:
     manifest = path / "manifest.csv" if path.is_dir() else path
     try:
         if manifest.is_file():
@@ -67,11 +96,6 @@ def read_corpus(path: Path, *, dev_fraction: float = 0.1) -> list[Clip]:
         raise FileError(
             f"expected to read a corpus at {path}, got: {system_reason(error)}; mend it or give another"
         ) from error
-    if len({clip.speaker for clip in clips if clip.split == "train"} - {""}) < 2:
-        raise FileError(
-            f"expected at least two training speakers in {path}, found fewer; "
-            "give a folder with one folder of audio files per speaker"
-        )
     return clips
 
 
@@ -100,7 +124,7 @@ def _read_manifest(manifest: Path) -> Iterator[Clip]:
 
 def _read_folders(folder: Path, dev_fraction: float) -> Iterator[Clip]:
     speakers = sorted(child for child in folder.iterdir() if child.is_dir() and child.name != NOISE)
-    n_dev = max(2, round(dev_fraction * len(speakers))) if len(speakers) >= MIN_FOLDER_SPEAKERS else 0
+    n_dev = max(2, round(dev_fraction * len(speakers))) if dev_fraction and len(speakers) >= MIN_FOLDER_SPEAKERS else 0
     for i, speaker in enumerate(speakers):
         split = "dev" if i >= len(speakers) - n_dev else "train"
         for file in audio_files(speaker):

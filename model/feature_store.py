@@ -1,4 +1,4 @@
-"""Training features on disk: every clip, at three speeds, clean and augmented, computed once.
+"""Training features on disk: every clip, at every speed, clean and augmented, computed once.
 
 Augmenting sound costs more than training on it, so it is done once, in shards that are written whole and
 renamed into place: a build that was killed goes on where it stopped. Rows are 16-bit floats, mapped
@@ -45,7 +45,7 @@ class StoreConfig:
     """What a store holds. A store made with other settings is refused, not mixed."""
 
     mfcc: MfccConfig = field(default_factory=MfccConfig)
-    speeds: tuple[float, ...] = (1.0, 0.9, 1.1)  # each but 1 makes another speaker
+    speeds: tuple[float, ...] = (1.0, 0.9, 1.1, 0.82, 1.2)  # each but 1 makes another speaker
     copies: int = 2  # of every clip at every speed: the first as it came, the others augmented
     rooms: int = 200  # simulated rooms
     seed: int = 1

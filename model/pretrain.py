@@ -1,16 +1,17 @@
 """Pretraining: from a corpus of speech to the weights of the encoder.
 
-A margin softmax (additive angular margin, Deng et al., 2019) over the training speakers, each at three
-speeds. A voice competes only with voices of its own corpus (of its own language, where a language has
-enough of them), because between corpora the channel would tell them apart. Crops are short, as live
-windows are. The program is backend-neutral Keras 3: `KERAS_BACKEND=jax` trains on a GPU.
+A margin softmax (additive angular margin, Deng et al., 2019) over the training voices: each speaker at each
+speed. A voice competes only with voices of its own corpus (of its own language, where a language has
+enough of them), because between corpora the channel would tell them apart. Beside it the network predicts
+what teachers think of each voice as a whole, also of voices that nobody has named. Crops are short and
+spoilt, as live windows are. The program is backend-neutral Keras 3: `KERAS_BACKEND=jax` trains on a GPU.
 """
 
 import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from numpy.typing import NDArray
 from model.corpus import Clip
 from model.feature_store import FeatureStore
 from model.network import NetworkConfig, build_encoder
+from model.teacher import Voice
 from model.verify import Piece, Trials, make_trials
 from stream.errors import UsageError, WeightsError
 from stream.text import one_line
 
 __all__ = ["EpochReport", "PretrainConfig", "Pretraining"]
 
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # to what Keras calls them
 MIN_LANGUAGE_SPEAKERS = 20  # a language with fewer competes with the rest of its corpus
 
 
@@ -37,17 +40,18 @@ class PretrainConfig:
     """How the encoder is trained."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    epochs: int = 24
-    steps_per_epoch: int = 250
-    batch_size: int = 64
-    crop_frames: tuple[int, ...] = (100, 160, 240)  # one length per batch, in frames of 10 ms
+    epochs: int = 34
+    steps_per_epoch: int = 400
+    batch_size: int = 128
+    crop_frames: tuple[int, ...] = (80, 150, 250)  # one length per batch, in frames of 10 ms
     learning_rate: float = 2e-3  # peak, after the warm-up; then a cosine down to a hundredth
     weight_decay: float = 1e-4
     scale: float = 30.0  # of the cosines before the softmax
     margin: float = 0.2  # in radians, reached after a third of the epochs
     channel_db: float = 3.0  # standard deviation of a random smooth filter on every crop
     gain_db: float = 6.0  # standard deviation of a random gain on every crop
-    teacher_weight: float = 10.0  # of the distance to the teacher's embedding, beside the cross-entropy
+    teacher_weight: float = 20.0  # of the distance to the teachers' embeddings, beside the cross-entropy
+    precision: str = "float32"  # of the frame layers while training, or "bfloat16" where that is faster
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -58,6 +62,8 @@ class PretrainConfig:
                 f"{self.epochs}, {self.steps_per_epoch}, {self.batch_size} and {self.crop_frames}; "
                 "leave out what need not change"
             )
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"expected a precision of {' or '.join(PRECISIONS)}, got {self.precision!r}; give one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,30 +119,39 @@ def distance_to_teacher(lesson: Any, guess: Any) -> Any:
 
 
 class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
-    """Training batches. Batch `i` of epoch `e` is the same in every run: its randomness is drawn from both."""
+    """Training batches. Batch `i` of epoch `e` is the same in every run: its randomness is drawn from both.
 
-    def __init__(
-        self, store: FeatureStore, clips: list[Clip], config: PretrainConfig, teacher: NDArray[np.float32] | None = None
-    ) -> None:
+    Attributes:
+        voices: whom it draws, the named ones first; the number of a voice is its label.
+        groups: (named voices,) int32, who competes with whom.
+        lessons: (voices, d) what teachers think of each, zeros where nothing; None without teachers.
+    """
+
+    def __init__(self, store: FeatureStore, clips: list[Clip], config: PretrainConfig) -> None:
         super().__init__(workers=1, max_queue_size=8)
-        self._store, self._config, self._teacher = store, config, teacher
+        self._store, self._config = store, config
         self.epoch = 0
-        entries: dict[tuple[str, int], list[int]] = {}
+        self.lessons: NDArray[np.float32] | None = None
+        entries: dict[tuple[bool, str, int], list[int]] = {}
         for i, (clip, speed, _, _, _) in enumerate(store.entries):
-            entries.setdefault((clips[clip].speaker, int(speed)), []).append(i)
+            speaker = clips[clip].speaker
+            entries.setdefault((not speaker, speaker or str(clips[clip].path), int(speed)), []).append(i)
         keys = sorted(entries)
         self._entries = [np.array(entries[key]) for key in keys]
-        first_clip = [clips[store.entries[e[0], 0]] for e in self._entries]
-        languages = Counter(clip.language for clip in first_clip)
+        self.voices: list[Voice] = [
+            (clips[store.entries[of[0], 0]], key[2]) for key, of in zip(keys, self._entries, strict=True)
+        ]
+        named = [clip for clip, _ in self.voices if clip.speaker]
+        languages = Counter(clip.language for clip in named)
         group_names = [
             clip.corpus
             + (f"/{clip.language}" if languages[clip.language] >= 3 * MIN_LANGUAGE_SPEAKERS and clip.language else "")
-            for clip in first_clip
+            for clip in named
         ]
         names = sorted(set(group_names))
         self.groups = np.array([names.index(name) for name in group_names], np.int32)
-        corpora = np.array([clip.corpus for clip in first_clip])
-        # A corpus is drawn with the root of its number of speakers: many voices teach more than many
+        corpora = np.array([clip.corpus for clip, _ in self.voices])
+        # A corpus is drawn with the root of its number of voices: many voices teach more than many
         # clips, yet no corpus drowns the others.
         self._corpora = [np.nonzero(corpora == corpus)[0] for corpus in sorted(set(corpora))]
         weights = np.sqrt([len(members) for members in self._corpora])
@@ -145,28 +160,31 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     def __len__(self) -> int:
         return self._config.steps_per_epoch
 
-    def __getitem__(self, step: int) -> tuple[dict[str, NDArray[Any]], Any]:
+    def __getitem__(self, step: int) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[str, Any]]:
         config = self._config
         rng = np.random.default_rng([config.seed, self.epoch, step])
         # By turns, not by chance: Keras learns from the first two batches which axes vary.
         n_frames = config.crop_frames[step % len(config.crop_frames)]
-        labels = np.empty(config.batch_size, np.int32)
+        voices = np.empty(config.batch_size, np.int32)
         mfcc = np.empty((config.batch_size, n_frames, config.network.n_mfcc), np.float32)
         speech = np.empty((config.batch_size, n_frames), np.float32)
-        lessons: list[NDArray[np.float32]] = []
         for row, corpus in enumerate(rng.choice(len(self._corpora), config.batch_size, p=self._weights)):
-            labels[row] = rng.choice(self._corpora[corpus])
-            mfcc[row], speech[row], lesson = self._crop(self._entries[labels[row]], n_frames, rng)
+            voices[row] = rng.choice(self._corpora[corpus])
+            mfcc[row], speech[row] = self._crop(self._entries[voices[row]], n_frames, rng)
             mfcc[row] += self._channel(rng)
-            lessons.append(lesson)
+        named = voices < len(self.groups)
+        labels = np.where(named, voices, 0)  # of a voice without a name nothing is counted
         inputs = {"mfcc": mfcc, "speech": speech, "label": labels}
-        return inputs, labels if self._teacher is None else (labels, np.stack(lessons))
+        targets, weights = {"voice": labels}, {"voice": named.astype(np.float32)}
+        if self.lessons is not None:
+            targets["lesson"] = self.lessons[voices]
+            weights["lesson"] = np.ones(len(voices), np.float32)
+        return inputs, targets, weights
 
     def _crop(
         self, entries: NDArray[np.int64], n_frames: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         mfcc, speech, missing = [], [], n_frames
-        lesson = np.zeros(0 if self._teacher is None else self._teacher.shape[1], np.float32)
         while missing > 0:  # one-second words are joined
             entry = int(rng.choice(entries))
             length = int(self._store.entries[entry, 4])
@@ -175,12 +193,7 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
             mfcc.append(rows)
             speech.append(heard)
             missing -= len(rows)
-            clip, speed = self._store.entries[entry, :2]
-            if self._teacher is not None and speed == 100:  # it heard the clip as it was spoken
-                lesson += len(rows) * self._teacher[clip]
-        # Of clips of several lengths, the mean of what is known; all zeros stay so.
-        lesson /= max(float(np.linalg.norm(lesson)), 1e-6)
-        return np.concatenate(mfcc), np.concatenate(speech), lesson
+        return np.concatenate(mfcc), np.concatenate(speech)
 
     def _channel(self, rng: np.random.Generator) -> NDArray[np.float32]:
         # A constant filter adds a constant to every cepstral row. A smooth one decays with the
@@ -203,7 +216,7 @@ class Pretraining:
         clips: the training clips the store was built from, in the same order.
         dev: pieces of dev speech, 2 s each, on which every epoch is measured.
         folder: where checkpoints go.
-        teacher: (clips, d) what another encoder thinks of each clip, zeros where nothing; see `model.teacher`.
+        teacher: tells what to predict of voices, (voices, d); see `model.teacher.read_teacher`.
 
     Raises:
         WeightsError: the folder holds a checkpoint of another configuration or of other voices.
@@ -216,21 +229,26 @@ class Pretraining:
         clips: list[Clip],
         dev: list[Piece],
         folder: Path,
-        teacher: NDArray[np.float32] | None = None,
+        teacher: Callable[[Sequence[Voice]], NDArray[np.float32]] | None = None,
     ) -> None:
         keras.utils.set_random_seed(config.seed)
         self.config, self._dev = config, dev
-        self._crops = Crops(store, clips, config, teacher)
-        self.encoder = build_encoder(config.network, fused=False)
+        self._crops = Crops(store, clips, config)
+        keras.config.set_dtype_policy(PRECISIONS[config.precision])
+        try:
+            self.encoder = build_encoder(config.network, fused=False)
+        finally:
+            keras.config.set_dtype_policy("float32")
         label = keras.Input((), dtype="int32", name="label")
-        self._softmax = MarginSoftmax(self._crops.groups, config.scale, name="softmax")
-        logits = self._softmax([self.encoder.output, label])
-        mfcc, speech = self.encoder.inputs
-        outputs, losses = [logits], [keras.losses.SparseCategoricalCrossentropy(from_logits=True)]
+        self._softmax = MarginSoftmax(self._crops.groups, config.scale, name="voice")
+        outputs = {"voice": self._softmax([self.encoder.output, label])}
+        losses: dict[str, Any] = {"voice": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
         if teacher is not None:
-            lesson = keras.layers.Dense(teacher.shape[1], name="lesson_dense")(self.encoder.output)
-            outputs.append(keras.layers.UnitNormalization(axis=-1, name="lesson")(lesson))
-            losses.append(distance_to_teacher)
+            self._crops.lessons = teacher(self._crops.voices)
+            lesson = keras.layers.Dense(self._crops.lessons.shape[1], use_bias=False, name="lesson_dense")
+            outputs["lesson"] = keras.layers.UnitNormalization(axis=-1, name="lesson")(lesson(self.encoder.output))
+            losses["lesson"] = distance_to_teacher
+        mfcc, speech = self.encoder.inputs
         self._model = keras.Model({"mfcc": mfcc, "speech": speech, "label": label}, outputs)
         steps = config.epochs * config.steps_per_epoch
         warm_up = min(500, steps // 10)
@@ -244,7 +262,7 @@ class Pretraining:
         self._model.compile(
             keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, clipnorm=5.0),
             losses,
-            loss_weights=[1.0, config.teacher_weight][: len(losses)],
+            loss_weights={name: config.teacher_weight if name == "lesson" else 1.0 for name in losses},
             jit_compile="auto" if keras.backend.backend() == "jax" else False,
         )
         self._weights, self._progress = folder / "checkpoint.weights.h5", folder / "progress.json"
@@ -260,7 +278,7 @@ class Pretraining:
 
     @property
     def classes(self) -> int:
-        """Training speakers, counted at every speed."""
+        """Voices with a name, counted at every speed."""
         return len(self._crops.groups)
 
     def _resume(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,7 +29,7 @@ from stream.quiet import quiet_stderr
 from stream.text import system_reason
 
 if TYPE_CHECKING:
-    from model.pretrain import PretrainConfig, Pretraining
+    from model.pretrain import Pretraining
 
 __all__ = ["Screen", "pretrain"]
 
@@ -68,13 +69,10 @@ def pretrain(
     out: Path,
     work: Path,
     noise: Path | None,
+    how: Mapping[str, Any],
     *,
-    epochs: int,
-    steps: int,
-    seed: int,
     screen: Screen,
     teacher: Path | None = None,
-    config: "PretrainConfig | None" = None,
     store: StoreConfig | None = None,
     processes: int | None = None,
 ) -> None:
@@ -85,13 +83,10 @@ def pretrain(
         out: where the weights go.
         work: where features and checkpoints are kept meanwhile.
         noise: a folder of noise recordings; `noise` in the corpus, if it is there, unless told.
-        epochs: how often `steps` batches are seen.
-        steps: batches in an epoch.
-        seed: of everything random.
+        how: settings of `PretrainConfig` that are not its defaults, by name.
         screen: who is told.
-        teacher: a file of another encoder's embeddings to learn from beside; see `model.teacher`.
-        config: how to train otherwise; `epochs`, `steps` and `seed` go before its own.
-        store: what features to make; `seed` goes before its own.
+        teacher: a file of other encoders' embeddings to learn from beside; see `model.teacher`.
+        store: what features to make; the seed of `how` goes before its own.
         processes: how many make features at once; one per core unless told.
 
     Raises:
@@ -102,7 +97,8 @@ def pretrain(
     """
     corpus = corpus.resolve()  # features remember their clips: the folder that we are called from must not matter
     clips = read_corpus(corpus)
-    train = [clip for clip in clips if clip.split == "train" and clip.speaker]
+    # Voices without a name are learned from only through what a teacher says of them.
+    train = [clip for clip in clips if clip.split == "train" and (clip.speaker or teacher)]
     dev = [clip for clip in clips if clip.split == "dev" and clip.speaker]
     noises = _noises(corpus, noise)
     # Read when TensorFlow is imported, which is here: it writes to the screen otherwise.
@@ -112,8 +108,8 @@ def pretrain(
         from model.pretrain import PretrainConfig, Pretraining
         from model.ship import ship
 
-    store = replace(store or StoreConfig(), seed=seed)
-    config = replace(config or PretrainConfig(), epochs=epochs, steps_per_epoch=steps, seed=seed)
+    config = PretrainConfig(**how)
+    store = replace(store or StoreConfig(), seed=config.seed)
     if config.network.n_mfcc != store.mfcc.n_mfcc:
         raise UsageError(
             f"expected a network of {store.mfcc.n_mfcc} coefficients, as the features have, got "
@@ -140,8 +136,8 @@ def pretrain(
                     "Nobody to measure on: no dev corpus has two speakers with two clips of 2 s each. The training "
                     "goes on without error rates, but the weights cannot be calibrated before there are some."
                 )
-            lessons = read_teacher(teacher, corpus, train) if teacher else None
-            training = Pretraining(config, features, train, pieces, work / "checkpoint", lessons)
+            ask = partial(read_teacher, teacher, corpus) if teacher else None
+            training = Pretraining(config, features, train, pieces, work / "checkpoint", ask)
             _train(training, screen)
             screen.say("Converting and calibrating")
             card = _card(training, heard, len(noises))
@@ -189,7 +185,7 @@ def _heard(features: FeatureStore, clips: list[Clip], config: StoreConfig) -> di
     speakers: dict[str, set[str]] = defaultdict(set)
     for clip in seconds:
         speakers[clip.corpus].add(clip.speaker)
-    if len(set().union(*speakers.values())) < 2:
+    if len(set().union(*speakers.values()) - {""}) < 2:
         raise FileError(
             "expected at least two training speakers with speech, found fewer; "
             "give recordings with at least 0.3 s of speech each"
@@ -197,7 +193,7 @@ def _heard(features: FeatureStore, clips: list[Clip], config: StoreConfig) -> di
     return {
         corpus: {
             "clips": sum(clip.corpus == corpus for clip in seconds),
-            "speakers": len(names),
+            "speakers": len(names - {""}),
             "hours": round(sum(s for clip, s in seconds.items() if clip.corpus == corpus) / 3600, 3),
         }
         for corpus, names in sorted(speakers.items())

@@ -1,4 +1,4 @@
-"""How well embeddings tell voices apart: trials, equal error rate, calibration.
+"""Trials: which pieces of speech are compared, and how the network fares on them while it is trained.
 
 A trial compares two pieces of speech. Trials are made within one corpus (a channel), from different
 sessions of a speaker where there are any, and every figure is one corpus's own.
@@ -6,7 +6,7 @@ sessions of a speaker where there are any, and every figure is one corpus's own.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from model.corpus import Clip, read_audio
 from model.feature_store import clip_frames, mel_filter_bank
+from model.metrics import equal_error_rate
 from stream.errors import FileError
 from stream.features import Features
 from stream.mfcc import MfccConfig
 
-__all__ = ["Piece", "Trials", "cut_pieces", "dev_frames", "equal_error_rate", "make_trials"]
+__all__ = ["Piece", "Spoken", "Trials", "cut_pieces", "dev_frames", "make_trials"]
 
 ClipFrames = tuple[Clip, NDArray[np.float32], NDArray[np.float32]]
 
@@ -28,12 +29,18 @@ MIN_SPEECH_SHARE = 0.6  # of a piece: with less speech it says little about the 
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Piece:
-    """A stretch of speech of one length by one speaker."""
+class Spoken:
+    """Something said by one speaker."""
 
     corpus: str
     speaker: str
     sessions: frozenset[str]  # where it was cut from; two pieces that share one are not compared
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Piece(Spoken):
+    """A stretch of speech of one length, as features."""
+
     mfcc: NDArray[np.float32]  # (n, n_mfcc)
     speech: NDArray[np.float32]  # (n,)
 
@@ -46,32 +53,12 @@ class Trials:
     speakers: int
     scores: NDArray[np.float64]  # (n,), higher for more alike
     target: NDArray[np.bool_]  # (n,), True where both pieces are one speaker's
+    pair: NDArray[np.int32]  # (n, 2), the numbers of the two speakers, in [0, speakers)
 
     @property
     def eer(self) -> float:
         """Equal error rate, in [0, 1]."""
         return equal_error_rate(self.scores, self.target)
-
-
-def equal_error_rate(scores: NDArray[np.floating], target: NDArray[np.bool_]) -> float:
-    """Where misses are as frequent as false alarms, interpolated between the two thresholds beside it.
-
-    >>> equal_error_rate(np.array([0.9, 0.8, 0.2, 0.1]), np.array([True, True, False, False]))
-    0.0
-    >>> equal_error_rate(np.array([0.9, 0.2, 0.8, 0.1]), np.array([True, True, False, False]))
-    0.5
-    """
-    order = np.argsort(scores, kind="stable")
-    hits = target[order]
-    misses = np.concatenate([[0], np.cumsum(hits)]) / max(1, int(hits.sum()))
-    alarms = 1 - np.concatenate([[0], np.cumsum(~hits)]) / max(1, int((~hits).sum()))
-    after = int(np.argmax(misses >= alarms))
-    if after == 0:
-        return float(misses[0])
-    before = after - 1
-    gap_before, gap_after = alarms[before] - misses[before], misses[after] - alarms[after]
-    share = gap_before / (gap_before + gap_after) if gap_before + gap_after else 0.0
-    return float(misses[before] + share * (misses[after] - misses[before]))
 
 
 def dev_frames(
@@ -184,7 +171,7 @@ def cut_pieces(
     return pieces
 
 
-def make_trials(pieces: list[Piece], embeddings: NDArray[np.floating]) -> list[Trials]:
+def make_trials(pieces: Sequence[Spoken], embeddings: NDArray[np.floating]) -> list[Trials]:
     """Every pair of pieces within a corpus, scored by the cosine of their embeddings.
 
     Pairs of one speaker count only when they share no session. A corpus without such a pair is left out.
@@ -196,12 +183,13 @@ def make_trials(pieces: list[Piece], embeddings: NDArray[np.floating]) -> list[T
     result = []
     corpora = np.array([piece.corpus for piece in pieces])
     for corpus in sorted(set(corpora)):
-        (members,) = np.nonzero(corpora == corpus)
+        members = np.flatnonzero(corpora == corpus).tolist()
         cosines = embeddings[members].astype(np.float64) @ embeddings[members].T.astype(np.float64)
-        speakers = np.array([pieces[i].speaker for i in members])
-        same = speakers[:, None] == speakers[None, :]
+        names, number = np.unique([pieces[i].speaker for i in members], return_inverse=True)
+        same = number[:, None] == number[None, :]
         apart = np.array([[not (pieces[i].sessions & pieces[j].sessions) for j in members] for i in members])
         pair = np.triu(np.ones_like(same), 1) & (~same | apart)
         if (pair & same).any() and (pair & ~same).any():
-            result.append(Trials(str(corpus), len(set(speakers)), cosines[pair], same[pair]))
+            speakers = np.stack(np.broadcast_arrays(number[:, None], number[None, :]), axis=-1).astype(np.int32)
+            result.append(Trials(str(corpus), len(names), cosines[pair], same[pair], speakers[pair]))
     return result

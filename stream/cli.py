@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from stream.errors import FileError, LivespeakerError, ProfileError, ReaderGoneError, UsageError
-from stream.text import safe_text
+from stream.errors import FileError, LivespeakerError, OutputError, ProfileError, ReaderGoneError, UsageError
+from stream.text import safe_text, system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,19 +227,92 @@ def pretrain(
     ] = None,
     teacher: Annotated[
         Path | None,
-        typer.Option("--teacher", metavar="FILE", help="Learn from another encoder's embeddings too."),
+        typer.Option("--teacher", metavar="FILE", help="Learn from other encoders' embeddings too."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Times that --steps batches are seen.")] = 24,
-    steps: Annotated[int, typer.Option(min=1, help="Batches in an epoch.")] = 250,
+    epochs: Annotated[int, typer.Option(min=1, help="Times that --steps batches are seen.")] = 34,
+    steps: Annotated[int, typer.Option(min=1, help="Batches in an epoch.")] = 400,
+    batch: Annotated[int, typer.Option(min=1, help="Crops in a batch.")] = 128,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16 where that is faster: on a GPU, or a processor with AMX.")
+    ] = "float32",
 ) -> None:
     """Train the network from a corpus of speech; killed, it goes on where it was."""
     from model.recipe import pretrain as run
     from stream.training_screen import TrainingScreen
 
+    how = {"epochs": epochs, "steps_per_epoch": steps, "batch_size": batch, "seed": seed, "precision": precision}
     with TrainingScreen() as screen:
-        run(corpus, out, work, noise, epochs=epochs, steps=steps, seed=seed, screen=screen, teacher=teacher)
+        run(corpus, out, work, noise, how, screen=screen, teacher=teacher)
     _say(f"The weights are in {out}. Read manifest.json for what they can do.")
+
+
+evaluate = typer.Typer(help="Measure on recordings of your own.", no_args_is_help=True)
+app.add_typer(evaluate, name="evaluate")
+
+
+@evaluate.command()
+def verify(
+    corpus: Annotated[Path, typer.Argument(help="A folder per speaker, or a manifest.csv, of which `dev` is taken.")],
+    seconds: Annotated[list[float], typer.Option("--seconds", min=0.2, help="Length of the crops; several add up.")] = [  # noqa: B006 - Typer copies it
+        1.0,
+        2.0,
+        3.0,
+    ],
+    whole: Annotated[bool, typer.Option(help="Compare whole clips as well.")] = True,
+    per_speaker: Annotated[int, typer.Option(min=2, help="Crops of a speaker and a length, at most.")] = 40,
+    weights: Annotated[Path | None, typer.Option(metavar="DIR", help="Other weights than the shipped ones.")] = None,
+    peer: Annotated[
+        Path | None, typer.Option(metavar="PYTHON", help="Ask Resemblyzer too: the Python of where it is installed.")
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="All figures; - is for a pipe.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="DIR", help="DET curves and histograms, as PNG.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the crops and the intervals.")] = 0,
+) -> None:
+    """Tell voices apart by crops of speech: equal error rate, detection cost and Cllr, per corpus."""
+    from rich.console import Console
+
+    from model.corpus import read_test_corpus
+    from model.encoder import Encoder
+    from model.evaluate import WHOLE, cut_crops, write_json
+    from model.evaluate import verify as run
+    from model.report import draw, table
+    from stream.training_screen import TrainingScreen
+
+    encoder = Encoder.load(weights) if weights else Encoder.load()
+    clips = read_test_corpus(corpus)
+    lengths = [*dict.fromkeys(seconds), *([WHOLE] if whole else [])]
+    named = sum(bool(clip.speaker) for clip in clips)
+    with TrainingScreen() as screen:
+        crops = cut_crops(
+            clips,
+            lengths,
+            per_speaker=per_speaker,
+            seed=seed,
+            on_done=lambda done: screen.progress("crops", done, named),
+            on_skip=screen.skip,
+        )
+        found = run(crops, encoder, peer_python=peer, seed=seed, on_done=screen.progress)
+    if json_file:
+        about = {"weights": encoder.weights.sha256, "seed": seed, "per_speaker": per_speaker}
+        text = write_json(found, about) + "\n"
+        _write(json_file, text)
+    if json_file != "-":
+        Console(markup=False, highlight=False).print(table(found.figures))
+    for picture in draw(found, plots) if plots else ():
+        _say(f"Drawn: {picture}")
+
+
+def _write(file: str, text: str) -> None:
+    if file == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"expected to write {file}, got: {system_reason(error)}; give another file") from error
 
 
 def _say(line: str) -> None:

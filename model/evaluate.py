@@ -1,0 +1,283 @@
+"""`livespeaker evaluate verify`: how well the encoder tells voices apart, on crops of a second or more.
+
+Every figure is one corpus's own, on pairs of crops of one length. A peer is asked about the same crops in the
+same run.
+"""
+
+import json
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import peer
+from model.corpus import Clip, read_audio
+from model.encoder import Encoder, Pooling
+from model.metrics import bootstrap_eer, cllr, equal_error_rate, fit_llr, min_dcf
+from model.verify import Spoken, Trials, make_trials
+from stream.clock import SAMPLE_RATE
+from stream.errors import FileError, UsageError
+from stream.records import Block
+from stream.text import safe_text, system_reason
+from stream.vad import Vad
+
+__all__ = ["PEER", "WHOLE", "Crop", "Figures", "Verification", "cut_crops", "ratio_to_peer", "verify", "write_json"]
+
+OURS, PEER = "livespeaker", "resemblyzer"
+WHOLE = 0.0  # stands for a whole clip where a length is wanted
+MIN_SPEECH_SHARE = 0.6  # of a crop
+MIN_WHOLE_S = 1.0  # of speech, for a clip to be tested as a whole
+LONGEST_WHOLE_S = 30.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Crop(Spoken):
+    """A stretch of speech of one length, as sound."""
+
+    samples: NDArray[np.float32]  # (n,), mono at 16 kHz
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one system came to on one corpus at one length."""
+
+    system: str
+    corpus: str
+    seconds: float  # of a crop, or WHOLE
+    speakers: int
+    trials: int
+    targets: int
+    eer: float  # in [0, 1]
+    eer_low: float  # of its 95 % interval over speakers
+    eer_high: float
+    min_dcf: float  # at a target probability of 0.01
+    cllr: float  # in bits, calibrated on the other half of the speakers; 1 where that cannot be
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Verification:
+    """All figures, and the scores that they come from."""
+
+    figures: list[Figures]
+    trials: Mapping[tuple[str, str, float], Trials]  # by system, corpus and seconds
+
+
+def cut_crops(
+    clips: Sequence[Clip],
+    lengths: Sequence[float],
+    *,
+    per_speaker: int = 40,
+    seed: int = 0,
+    on_done: Callable[[int], None] = lambda _: None,
+    on_skip: Callable[[str], None] = lambda _: None,
+) -> dict[float, list[Crop]]:
+    """Crops of every length, cut where there is speech.
+
+    A clip that is long enough gives crops of its own, side by side; shorter clips of a speaker are joined,
+    without their silent ends, until they are long enough.
+
+    Args:
+        clips: by any speakers; one without a name is left out.
+        lengths: in seconds, or WHOLE.
+        per_speaker: at most so many crops of a speaker and a length, drawn at random.
+        seed: of that draw.
+        on_done: called with the number of clips that are done.
+        on_skip: called with a line about every clip that cannot be read.
+    """
+    rng = np.random.default_rng(seed)
+    by_speaker: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+    for clip in clips:
+        if clip.speaker:
+            by_speaker[clip.corpus, clip.speaker].append(clip)
+    crops: dict[float, list[Crop]] = {length: [] for length in lengths}
+    done = 0
+    for (corpus, speaker), spoken in sorted(by_speaker.items(), key=lambda item: item[0]):
+        heard: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
+        for clip in spoken:
+            try:
+                samples = read_audio(clip.path)
+                heard.append((clip.session, samples, _speech(samples)))
+            except FileError as error:
+                on_skip(str(error))
+            done += 1
+            on_done(done)
+        for length in lengths:
+            found = list(_whole(heard) if length == WHOLE else _cut(heard, round(length * SAMPLE_RATE)))
+            for i in sorted(rng.permutation(len(found))[:per_speaker]):
+                sessions, samples = found[i]
+                crops[length].append(Crop(corpus, speaker, sessions, samples.copy()))
+    return crops
+
+
+def _speech(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    chunks = [activity.speech for activity in Vad().push(Block(0, samples))]
+    return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+
+
+_Heard = list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]
+_Found = Iterator[tuple[frozenset[str], NDArray[np.float32]]]
+
+
+def _cut(heard: _Heard, n: int) -> _Found:
+    joined: list[NDArray[np.float32]] = []
+    sessions: set[str] = set()
+    for session, samples, speech in heard:
+        if len(samples) >= n:
+            for at in range(0, len(samples) - n + 1, n):
+                if speech[at // Vad.chunk_samples : (at + n) // Vad.chunk_samples].mean() >= MIN_SPEECH_SHARE:
+                    yield frozenset([session]), samples[at : at + n]
+            continue
+        (loud,) = np.nonzero(speech > 0.5)
+        if len(loud):
+            joined.append(samples[loud[0] * Vad.chunk_samples : (loud[-1] + 1) * Vad.chunk_samples])
+            sessions.add(session)
+        if sum(map(len, joined)) >= n:
+            yield frozenset(sessions), np.concatenate(joined)[:n]
+            joined, sessions = [], set()
+
+
+def _whole(heard: _Heard) -> _Found:
+    for session, samples, speech in heard:
+        if speech.sum() * Vad.chunk_samples >= MIN_WHOLE_S * SAMPLE_RATE:
+            yield frozenset([session]), samples[: round(LONGEST_WHOLE_S * SAMPLE_RATE)]
+
+
+def verify(
+    crops: Mapping[float, Sequence[Crop]],
+    encoder: Encoder,
+    *,
+    peer_python: Path | None = None,
+    seed: int = 0,
+    on_done: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> Verification:
+    """Score every pair of crops of a length within a corpus.
+
+    Args:
+        crops: by length, as `cut_crops` gives them.
+        encoder: the network.
+        peer_python: the Python of an environment that has Resemblyzer, to ask it as well.
+        seed: of the bootstrap.
+        on_done: called with (system, crops done, crops in all).
+
+    Raises:
+        FileError: there is no pair of two speakers and none of one.
+        UsageError: the peer cannot be asked.
+    """
+    every = [crop for of_length in crops.values() for crop in of_length]
+    systems = {OURS: list(_ours(every, encoder, lambda done: on_done(OURS, done, len(every))))}
+    if peer_python is not None:
+        systems[PEER] = _peers(every, peer_python, lambda done: on_done(PEER, done, len(every)))
+    figures, trials = [], {}
+    for system, vectors in systems.items():
+        at = 0
+        for length, of_length in crops.items():
+            here = np.stack(vectors[at : at + len(of_length)]) if of_length else np.empty((0, 1))
+            at += len(of_length)
+            for scored in make_trials(of_length, here):
+                trials[system, scored.corpus, length] = scored
+                figures.append(_figures(system, length, scored, seed))
+    if not figures:
+        raise FileError(
+            "expected two speakers with two recordings of enough speech each, found fewer; "
+            "give more recordings, or shorter --seconds"
+        )
+    return Verification(sorted(figures, key=lambda f: (f.corpus, f.seconds or np.inf, f.system != OURS)), trials)
+
+
+def _ours(crops: Sequence[Crop], encoder: Encoder, on_done: Callable[[int], None]) -> Iterator[NDArray[np.float32]]:
+    pooling = Pooling(encoder.weights)
+    nothing = np.zeros(1 + len(encoder.weights.dense[0]))
+    for i, crop in enumerate(crops):
+        hops = encoder.hops(crop.samples, sample_rate=SAMPLE_RATE)
+        vectors, _ = pooling.embed(sum((hop.sums for hop in hops), nothing)[None])
+        on_done(i + 1)
+        yield vectors[0]  # all zeros where no speech was heard: as like to one as to another
+
+
+def _peers(crops: Sequence[Crop], python: Path, on_done: Callable[[int], None]) -> list[NDArray[np.float32]]:
+    with TemporaryDirectory(prefix="livespeaker-peer-") as folder:
+        asked, said = Path(folder, "crops.npz"), Path(folder, "vectors.npz")
+        samples = np.concatenate([crop.samples for crop in crops])
+        np.savez(asked, samples=samples, lengths=[len(crop.samples) for crop in crops])
+        # -I: else the names of this package's files would hide those of the standard library.
+        command = [str(python), "-I", str(peer.__file__), str(asked), str(said)]
+        try:
+            with (
+                Path(folder, "errors.txt").open("w+", encoding="utf-8", errors="replace") as errors,
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,  # noqa: S603
+            ):
+                for line in process.stdout or ():
+                    on_done(int(line) if line.strip().isdecimal() else 0)
+                status = process.wait()
+                errors.seek(0)
+                last = (errors.read().strip() or "nothing").splitlines()[-1]
+            if status:
+                raise UsageError(
+                    f"expected {python} to run Resemblyzer, got: {safe_text(last)}; "
+                    "give --peer the Python of an environment where Resemblyzer is installed"
+                )
+        except OSError as error:
+            raise UsageError(
+                f"expected --peer to be a Python with Resemblyzer, got {python}: {system_reason(error)}; give its path"
+            ) from error
+        with np.load(said, allow_pickle=False) as arrays:
+            on_done(len(crops))
+            return list(arrays["vectors"])
+
+
+def _figures(system: str, seconds: float, trials: Trials, seed: int) -> Figures:
+    low, high = bootstrap_eer(trials.scores, trials.target, trials.pair, seed=seed)
+    return Figures(
+        system,
+        trials.corpus,
+        seconds,
+        trials.speakers,
+        len(trials.scores),
+        int(trials.target.sum()),
+        equal_error_rate(trials.scores, trials.target),
+        low,
+        high,
+        min_dcf(trials.scores, trials.target),
+        _fair_cllr(trials, seed),
+    )
+
+
+def _fair_cllr(trials: Trials, seed: int) -> float:
+    # Calibrated on one half of the speakers and judged on the other, both ways.
+    half = np.random.default_rng(seed).permutation(trials.speakers) < trials.speakers // 2
+    sides = [(half[trials.pair] == side).all(axis=1) for side in (False, True)]
+    costs = []
+    for learn, judge in (sides, sides[::-1]):
+        if any(len(set(trials.target[side])) < 2 for side in (learn, judge)):
+            return 1.0
+        slope, offset = fit_llr(trials.scores[learn], trials.target[learn])
+        costs.append(cllr(slope * trials.scores[judge] + offset, trials.target[judge]))
+    return float(np.mean(costs))
+
+
+def ratio_to_peer(figures: Sequence[Figures]) -> dict[str, float]:
+    """EER of ours over the peer's, the geometric mean over lengths but whole clips, by corpus; "" is over all.
+
+    An error rate below half a trial is taken for half a trial: two perfect systems are alike.
+    """
+    by_key = {(f.system, f.corpus, f.seconds): f for f in figures}
+    logs: dict[str, list[float]] = defaultdict(list)
+    for (system, corpus, seconds), ours in by_key.items():
+        theirs = by_key.get((PEER, corpus, seconds))
+        if system == OURS and theirs and seconds != WHOLE:
+            least = 0.5 / ours.targets
+            logs[corpus].append(float(np.log(max(ours.eer, least) / max(theirs.eer, least))))
+    ratios = {corpus: float(np.exp(np.mean(of))) for corpus, of in logs.items()}
+    return ratios | ({"": float(np.exp(np.mean([x for of in logs.values() for x in of])))} if logs else {})
+
+
+def write_json(verification: Verification, about: Mapping[str, object]) -> str:
+    """Everything but the scores, as JSON."""
+    figures = [asdict(f) | {"seconds": f.seconds or None} for f in verification.figures]
+    ratios = {corpus or "all": round(ratio, 4) for corpus, ratio in ratio_to_peer(verification.figures).items()}
+    return json.dumps({"format": 1, **about, "figures": figures, "eer_over_peer": ratios}, indent=2)

@@ -1,0 +1,119 @@
+"""What an evaluation came to, for eyes: a table in the terminal, pictures in files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from model.evaluate import WHOLE, Figures, Verification, ratio_to_peer
+from model.metrics import detection_curve
+from stream.errors import OutputError
+from stream.text import safe_text, system_reason
+
+__all__ = ["draw", "table"]
+
+DET_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # marked on both axes
+
+
+def length_name(seconds: float) -> str:
+    """A length of crop in words.
+
+    >>> length_name(1.0), length_name(WHOLE)
+    ('1 s', 'whole')
+    """
+    return "whole" if seconds == WHOLE else f"{seconds:g} s"
+
+
+def table(figures: Sequence[Figures]) -> Table:
+    """A line for each corpus, length and system, and last the ratios to the peer, if there is one."""
+    shown = Table(box=None, pad_edge=False)
+    for column in ("Corpus", "Length", "System"):
+        shown.add_column(column)
+    for column in ("Speakers", "Trials", "Targets", "EER %", "95 %", "minDCF", "Cllr"):
+        shown.add_column(column, justify="right")
+    for f in figures:
+        shown.add_row(
+            safe_text(f.corpus),
+            length_name(f.seconds),
+            f.system,
+            f"{f.speakers:,}",
+            f"{f.trials:,}",
+            f"{f.targets:,}",
+            f"{100 * f.eer:.1f}",
+            f"{100 * f.eer_low:.1f}-{100 * f.eer_high:.1f}",
+            f"{f.min_dcf:.2f}",
+            f"{f.cllr:.2f}",
+        )
+    for corpus, ratio in ratio_to_peer(figures).items():
+        name = safe_text(corpus) or "all corpora"
+        shown.add_row(name, "1-3 s", "ratio", "", "", "", f"{ratio:.2f}", style="bold" if not corpus else "")
+    return shown
+
+
+def draw(verification: Verification, folder: Path) -> list[Path]:
+    """A DET curve (Martin et al., 1997) and a histogram of the scores for each length; the files.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+    from scipy.stats import norm  # type: ignore[import-untyped] # ships no types
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for seconds in sorted({length for _, _, length in verification.trials}, key=lambda s: s or np.inf):
+            of_length = {
+                (system, corpus): trials
+                for (system, corpus, length), trials in verification.trials.items()
+                if length == seconds
+            }
+            systems = list(dict.fromkeys(system for system, _ in of_length))
+            corpora = sorted({corpus for _, corpus in of_length})
+            figure, (det, *histograms) = pyplot.subplots(
+                1, 1 + len(systems), figsize=(6 + 4 * len(systems), 5.5), layout="constrained"
+            )
+            for system, axes in zip(systems, histograms, strict=True):
+                for i, corpus in enumerate(corpora):
+                    if (system, corpus) not in of_length:
+                        continue
+                    trials = of_length[system, corpus]
+                    misses, alarms = detection_curve(trials.scores, trials.target)
+                    style = {"color": f"C{i}", "linestyle": "-" if system == systems[0] else ":"}
+                    keep = (misses > 0) & (alarms > 0) & (misses < 1) & (alarms < 1)
+                    label = f"{corpus}, {system}: {100 * trials.eer:.1f} %"
+                    det.plot(norm.ppf(alarms[keep]), norm.ppf(misses[keep]), label=label, **style)
+                    for same in (True, False):
+                        axes.hist(
+                            trials.scores[trials.target == same],
+                            bins=np.linspace(-1, 1, 81),
+                            density=True,
+                            histtype="step",
+                            color=f"C{i}",
+                            alpha=1.0 if same else 0.4,
+                            label=corpus if same else None,
+                        )
+                axes.set(title=f"{system}: same voice strong, others pale", xlabel="cosine", yticks=[])
+                axes.legend(fontsize="small")
+            ticks = norm.ppf(DET_RATES)
+            names = [f"{100 * rate:g}" for rate in DET_RATES]
+            limits = (ticks[0], ticks[-1])
+            det.set(xlabel="false alarms, %", ylabel="misses, %", xlim=limits, ylim=limits)
+            det.set_xticks(ticks, names)
+            det.set_yticks(ticks, names)
+            det.axline((0, 0), slope=1, color="grey", linewidth=0.5)
+            det.grid(alpha=0.3)
+            det.set_title(f"DET, crops of {length_name(seconds)}; EER in the legend")
+            det.legend(fontsize="small")
+            written.append(folder / f"verify-{length_name(seconds).replace(' ', '')}.png")
+            figure.savefig(written[-1], dpi=110)
+            pyplot.close(figure)
+    except OSError as error:
+        raise OutputError(
+            f"expected to write pictures into {folder}, got: {system_reason(error)}; give another folder"
+        ) from error
+    return written
