@@ -1,7 +1,8 @@
 """A corpus of speech: clips, who speaks in each, and where they lie.
 
-Two layouts are read: a manifest (CSV with the columns path, corpus, speaker, split; paths are relative to
-it) and a folder with one folder per speaker.
+Two layouts are read: a manifest (CSV with the columns path, corpus, speaker, split, session; paths are
+relative to it, the first and the third column are enough) and a folder with one folder per speaker. A folder
+within a speaker's is a session: the chapters of LibriSpeech, the videos of VoxCeleb.
 """
 
 import csv
@@ -31,10 +32,13 @@ class Clip:
     corpus: str  # recordings that share a channel; embeddings are compared within one
     speaker: str  # unique over all corpora; empty when unknown
     split: str  # "train" or "dev"
+    recording: str = ""  # what clips recorded together share, where that is known
 
     @property
     def session(self) -> str:
-        """What clips recorded together share: the chapter of a LibriSpeech name, else the clip itself."""
+        """What clips recorded together share: as told, or the chapter of a LibriSpeech name, else the clip itself."""
+        if self.recording:
+            return self.recording
         parts = self.path.stem.split("-")
         return "-".join(parts[:2]) if self.corpus.startswith("librispeech") and len(parts) == 3 else self.path.stem
 
@@ -119,6 +123,7 @@ def _read_manifest(manifest: Path) -> Iterator[Clip]:
                 row.get("corpus") or "corpus",
                 row["speaker"],
                 row.get("split") or "train",
+                row.get("session") or "",
             )
 
 
@@ -128,7 +133,8 @@ def _read_folders(folder: Path, dev_fraction: float) -> Iterator[Clip]:
     for i, speaker in enumerate(speakers):
         split = "dev" if i >= len(speakers) - n_dev else "train"
         for file in audio_files(speaker):
-            yield Clip(file, folder.name, speaker.name, split)
+            session = file.parent.relative_to(speaker).as_posix()
+            yield Clip(file, folder.name, speaker.name, split, "" if session == "." else session)
 
 
 def audio_files(folder: Path) -> list[Path]:

@@ -135,9 +135,10 @@ class Pooling:
         self._sums[0] = hop.sums
         self._pause = self._pause + 1 if hop.speech < PAUSE_SPEECH else 0
         self._fresh = 1 if self._pause >= PAUSE_HOPS else self._fresh + 1
-        reach = min(self._fresh, len(self._sums))
-        sums = np.cumsum(self._sums[:reach], axis=0)[[min(hops, reach) - 1 for hops in WINDOW_HOPS]]
-        vectors, seconds = self.embed(sums)
+        # A longer window is a shorter one and what is before it.
+        ends = [min(hops, self._fresh) for hops in WINDOW_HOPS]
+        parts = [self._sums[near:far].sum(axis=0) for near, far in zip([0, *ends], ends, strict=False)]
+        vectors, seconds = self.embed(np.cumsum(parts, axis=0))
         return [Embedding(hop.start, vectors, seconds, hop.speech)]
 
     def flush(self) -> list[Embedding]:

@@ -273,8 +273,9 @@ class FeatureStore:
         shards = sorted(folder.glob("shard-*"))
         if not shards:
             raise WeightsError(f"expected training features in {folder}, found none; run pretrain from the start")
-        self._mfcc = [np.load(shard / "mfcc.npy", mmap_mode="r") for shard in shards]
-        self._speech = [np.load(shard / "speech.npy", mmap_mode="r") for shard in shards]
+        # Mapped, yet plain arrays: slicing a `memmap` costs more than what is read.
+        self._mfcc = [np.asarray(np.load(shard / "mfcc.npy", mmap_mode="r")) for shard in shards]
+        self._speech = [np.asarray(np.load(shard / "speech.npy", mmap_mode="r")) for shard in shards]
         entries = []
         for number, shard in enumerate(shards):
             index = np.load(shard / "index.npy")

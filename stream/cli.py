@@ -229,7 +229,7 @@ def pretrain(
         Path | None,
         typer.Option("--teacher", metavar="FILE", help="Learn from other encoders' embeddings too."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Times that --steps batches are seen.")] = 34,
+    epochs: Annotated[int, typer.Option(min=1, help="Times that --steps batches are seen.")] = 35,
     steps: Annotated[int, typer.Option(min=1, help="Batches in an epoch.")] = 400,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a batch.")] = 128,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,

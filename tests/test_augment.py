@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from model.augment import add_noise, augment, band_limit, change_speed, codec, simulate_rooms
+from model.augment import add_noise, augment, band_limit, change_speed, codec, simulate_rooms, telephone
 from stream.clock import SAMPLE_RATE
 from stream.errors import UsageError
 from tests.sound import one_line
@@ -77,6 +77,19 @@ def test_a_codec_changes_the_sound_but_not_when_it_comes():
     lags = np.correlate(got, voice[3_000:-3_000], "valid")
     assert abs(int(np.argmax(lags)) - 3_000) <= 1
     assert np.corrcoef(got, voice)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("subtype", ["ULAW", "GSM610"])
+def test_a_telephone_passes_the_voice_band_in_time(subtype: str):
+    voice = band_limit(hiss(8, 2.0), 400, 3_000) * np.repeat(np.random.default_rng(9).uniform(0, 1, 40), 800)
+    got = telephone(voice.astype(np.float32), subtype)
+    assert got.shape == voice.shape
+    assert got.dtype == np.float32
+    lags = np.correlate(got, voice[3_000:-3_000], "valid")
+    assert abs(int(np.argmax(lags)) - 3_000) <= 20  # the phase of its band, a millisecond at most
+    spectrum = np.abs(np.fft.rfft(telephone(hiss(10, 2.0), subtype))) ** 2
+    hz = np.fft.rfftfreq(2 * SAMPLE_RATE, 1 / SAMPLE_RATE)
+    assert spectrum[hz > 4_100].sum() < 1e-3 * spectrum.sum()
 
 
 def test_rooms_begin_with_the_direct_sound_and_die_away():

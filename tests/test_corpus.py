@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from model.corpus import Clip, audio_files, read_audio, read_corpus
+from model.corpus import Clip, audio_files, read_audio, read_corpus, read_test_corpus
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
 from tests.sound import one_line
@@ -93,6 +93,27 @@ def test_sessions_are_the_chapters_of_librispeech_and_else_the_clips():
     assert session("librispeech_dev", "84-121123-0001.mp3") == session("librispeech_dev", "84-121123-0002.mp3")
     assert session("librispeech_dev", "84-121123-0001.mp3") != session("librispeech_dev", "84-121550-0001.mp3")
     assert session("people", "84-121123-0001.mp3") != session("people", "84-121123-0002.mp3")
+
+
+def test_a_folder_within_a_speakers_is_a_session_and_a_manifest_may_name_it(tmp_path: Path):
+    for name in ("ann/video1/1.wav", "ann/video1/2.wav", "ann/video2/1.wav", "bob/1.wav", "bob/2.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    sessions = [clip.session for clip in read_corpus(tmp_path)]
+    assert sessions == ["video1", "video1", "video2", "1", "2"]
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("path,speaker,session\nann/video1/1.wav,ann,monday\nbob/1.wav,bob,\n")
+    assert [clip.session for clip in read_corpus(manifest)] == ["monday", "1"]
+
+
+def test_the_dev_speakers_are_tested_on_or_everybody_where_nobody_is_set_apart(tmp_path: Path):
+    for speaker in "abcdef":
+        (tmp_path / speaker).mkdir()
+        (tmp_path / speaker / "1.wav").touch()
+    assert len(read_test_corpus(tmp_path)) == 6
+    rows = [f"{speaker}/1.wav,{speaker},{'dev' if speaker in 'ab' else 'train'}" for speaker in "abcdef"]
+    (tmp_path / "manifest.csv").write_text("path,speaker,split\n" + "\n".join(rows))
+    assert [clip.speaker for clip in read_test_corpus(tmp_path)] == ["a", "b"]
 
 
 def test_the_language_is_that_of_a_common_voice_name():
