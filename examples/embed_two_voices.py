@@ -11,7 +11,7 @@ import numpy as np
 import soundfile as sf
 
 from model import Encoder
-from model.calibration import Calibration
+from model.scoring import Judge
 
 
 def embed(encoder: Encoder, path: str) -> np.ndarray:
@@ -23,9 +23,10 @@ def embed(encoder: Encoder, path: str) -> np.ndarray:
 def main() -> None:
     one, other = sys.argv[1:]
     encoder = Encoder.load()
-    cosine = float(embed(encoder, one) @ embed(encoder, other))
-    # What a cosine is worth was measured with the weights: here for a voice heard for 4 s.
-    evidence = Calibration(**encoder.weights.calibration).llr(np.array([[cosine]]), np.array([4.0])).item()
+    first, second = embed(encoder, one), embed(encoder, other)
+    # What being alike is worth was measured with the weights: here for a voice heard for 4 s.
+    evidence = Judge(first[None], encoder.weights).llr(second[None], np.array([4.0])).item()
+    cosine = first @ second
     print(f"cosine {cosine:.2f}, evidence {evidence:+.1f}: {'one voice' if evidence > 0 else 'two voices'}")
 
 

@@ -8,7 +8,6 @@ Nothing is kept: the voices live as long as the script.
 import sys
 
 from model import Encoder
-from model.calibration import Calibration
 from model.enrol import Enrolment
 from model.scoring import Scorer
 from model.voices import Voice
@@ -31,9 +30,8 @@ def learn(encoder: Encoder, name: str, path: str) -> Voice:
 def main() -> None:
     talk, *people = sys.argv[1:]
     encoder = Encoder.load()
-    calibration = Calibration(**encoder.weights.calibration)
     voices = [learn(encoder, *person.split("=", 1)) for person in people]
-    stages = Stages(encoder.features, encoder.stream, lambda: Scorer(voices, calibration))
+    stages = Stages(encoder.features, encoder.stream, lambda: Scorer(voices, encoder.weights))
     with open_source(talk, speed=None) as source:
         recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
         events = [event for block in source.blocks() for event in recognizer.push(block, source.loss)]

@@ -1,6 +1,6 @@
-"""From cosines to probabilities that know how much speech they heard.
+"""From scores to probabilities that know how much speech they heard.
 
-A cosine of 0.6 over half a second says less than over four. A logistic regression per length of speech
+The same score over half a second says less than over four. A logistic regression per length of speech
 (Brümmer and du Preez, 2006) turns it into a log likelihood ratio "this person" against "anybody else";
 between the lengths it is interpolated over the logarithm of the seconds.
 """
@@ -17,10 +17,10 @@ __all__ = ["Calibration", "fit_calibration", "posterior"]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """llr = slope * cosine + offset, by seconds of speech."""
+    """llr = slope * score + offset, by seconds of speech."""
 
     seconds: tuple[float, ...]  # of speech in the tested window, ascending
-    slope: tuple[float, ...]  # natural-log units per unit of cosine, > 0
+    slope: tuple[float, ...]  # natural-log units per unit of the score, > 0
     offset: tuple[float, ...]  # natural-log units
 
     def __post_init__(self) -> None:
@@ -30,11 +30,11 @@ class Calibration:
                 f"and {len(self.seconds)}; use the calibration that came with the weights"
             )
 
-    def llr(self, cosine: NDArray[np.floating], speech_s: NDArray[np.floating]) -> NDArray[np.float64]:
+    def llr(self, score: NDArray[np.floating], speech_s: NDArray[np.floating]) -> NDArray[np.float64]:
         """Log likelihood ratios (natural) of "the same voice" against "another".
 
         Args:
-            cosine: (n, people), in [-1, 1].
+            score: (n, people).
             speech_s: (n,) seconds of speech behind each row.
 
         Returns:
@@ -44,7 +44,7 @@ class Calibration:
         grid = np.log(self.seconds)
         slope, offset = np.interp(at, grid, self.slope), np.interp(at, grid, self.offset)
         trust = np.clip(np.asarray(speech_s) / self.seconds[0], 0.0, 1.0)
-        scaled: NDArray[np.float64] = (slope[:, None] * cosine + offset[:, None]) * trust[:, None]
+        scaled: NDArray[np.float64] = (slope[:, None] * score + offset[:, None]) * trust[:, None]
         return scaled
 
 
@@ -55,7 +55,7 @@ def fit_calibration(
 
     Args:
         seconds: the lengths.
-        scores: for each length, (n,) cosines.
+        scores: for each length, (n,).
         targets: for each length, (n,) True where the voice is the same.
     """
     from sklearn.linear_model import LogisticRegression

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration import Calibration
 from model.encoder import Encoder, FrameLayers, HopSums, Pooling
-from model.scoring import centroid
+from model.scoring import Judge, centroid
 from model.voices import Voice
+from model.weights import Weights
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.records import Block
@@ -108,17 +108,17 @@ def references(
     return groups, vectors, speech_s
 
 
-def alike(voice: Voice, others: Iterable[Voice], calibration: Calibration) -> list[tuple[str, float]]:
+def alike(voice: Voice, others: Iterable[Voice], weights: Weights) -> list[tuple[str, float]]:
     """Who sounds so much like `voice` that one could be taken for the other: (name, cosine), most alike first.
 
-    Two people are alike when the calibration, given 4 s of speech, would rather call them one.
+    Two people are alike when 4 s of one of them would rather be taken for the other than for a stranger.
     """
     people = [other for other in others if other.name != voice.name]
     if not people:
         return []
-    cosine = np.stack([centroid(other) for other in people]) @ centroid(voice)
-    llr = calibration.llr(cosine[None], np.array([4.0]))[0]
-    found = [(other.name, float(c)) for other, c, evidence in zip(people, cosine, llr, strict=True) if evidence > 0]
+    centroids, own = np.stack([centroid(other) for other in people]), centroid(voice)
+    llr = Judge(centroids, weights).llr(own[None], np.array([4.0]))[0]
+    found = [(other.name, float(c @ own)) for other, c, e in zip(people, centroids, llr, strict=True) if e > 0]
     return sorted(found, key=lambda pair: -pair[1])
 
 

@@ -1,4 +1,10 @@
-"""How much a window's voice is like each enrolled person's."""
+"""How much a window's voice is like each enrolled person's.
+
+A short or noisy piece of speech is less like everybody, its own speaker among them, and some voices are like
+many. Adaptive s-norm (Matějka et al., 2017) therefore measures a cosine in deviations from what the most
+alike voices of a cohort get, on both sides; then a calibration that knows the seconds of speech makes it a
+log likelihood ratio.
+"""
 
 from collections.abc import Sequence
 
@@ -7,12 +13,15 @@ from numpy.typing import NDArray
 
 from model.calibration import Calibration, posterior
 from model.profile import Voice
+from model.weights import Weights
 from stream.records import UNKNOWN, Embedding, Scores
 
-__all__ = ["UNKNOWN_PRIOR", "Scorer", "centroid"]
+__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid"]
 
 UNKNOWN_PRIOR = 0.3
 """How probably a voice is nobody's, before it is heard."""
+
+NEAREST = 100  # voices of the cohort that a voice is compared with
 
 
 def centroid(voice: Voice) -> NDArray[np.float32]:
@@ -22,18 +31,63 @@ def centroid(voice: Voice) -> NDArray[np.float32]:
     return unit
 
 
+class SNorm:
+    """Scores vectors against people, normalised on both sides.
+
+    Args:
+        people: (p, d) unit length.
+        cohort: (n, d) unit length, at least two.
+        nearest: so many of the cohort count, at most all.
+    """
+
+    def __init__(self, people: NDArray[np.floating], cohort: NDArray[np.floating], nearest: int = NEAREST) -> None:
+        self._cohort = np.ascontiguousarray(cohort.T, np.float32)
+        self._nearest = min(nearest, len(cohort))
+        self._people = np.ascontiguousarray(people.T, np.float32)
+        self._mean, self._deviation = self._strangers(np.asarray(people, np.float32))
+
+    def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, p) scores of (n, d) vectors of unit length: deviations from strangers, the mean of both sides."""
+        cosine = vectors @ self._people
+        mean, deviation = self._strangers(vectors)
+        on_both_sides = (cosine - self._mean) / self._deviation + (cosine - mean[:, None]) / deviation[:, None]
+        return (on_both_sides / 2).astype(np.float32)
+
+    def _strangers(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        cosine = vectors @ self._cohort
+        if self._nearest < cosine.shape[1]:
+            cosine = np.partition(cosine, -self._nearest, axis=1)[:, -self._nearest :]
+        return cosine.mean(axis=1), np.maximum(cosine.std(axis=1), 1e-3)
+
+
+class Judge:
+    """Says how much more probable it is that a voice is a person's than that it is anybody else's.
+
+    Args:
+        people: (p, d) unit length.
+        weights: whose cohort and calibration to use.
+    """
+
+    def __init__(self, people: NDArray[np.floating], weights: Weights) -> None:
+        self._score = SNorm(people, weights.cohort)
+        self._calibration = Calibration(**weights.calibration)
+
+    def llr(self, vectors: NDArray[np.float32], speech_s: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, p) natural-log likelihood ratios of (n, d) vectors with (n,) seconds of speech behind them."""
+        return self._calibration.llr(self._score(vectors), speech_s)
+
+
 class Scorer:
     """A stage: `Embedding` in, `Scores` out.
 
     Args:
         voices: the enrolled people; may be empty, then everybody is unknown.
-        calibration: of the weights.
+        weights: what made the embeddings.
     """
 
-    def __init__(self, voices: Sequence[Voice], calibration: Calibration) -> None:
+    def __init__(self, voices: Sequence[Voice], weights: Weights) -> None:
         self.names = (*(voice.name for voice in voices), UNKNOWN)
-        self._people = np.stack([centroid(voice) for voice in voices]) if voices else None
-        self._calibration = calibration
+        self._judge = Judge(np.stack([centroid(voice) for voice in voices]), weights) if voices else None
 
     latency_samples = 0
     """Nothing waits here."""
@@ -41,9 +95,8 @@ class Scorer:
     def push(self, embedding: Embedding) -> list[Scores]:
         """One record."""
         llr = np.zeros((len(embedding.vectors), len(self.names)), np.float32)
-        if self._people is not None:
-            cosine = embedding.vectors @ self._people.T
-            llr[:, :-1] = self._calibration.llr(cosine, embedding.speech_s)
+        if self._judge is not None:
+            llr[:, :-1] = self._judge.llr(embedding.vectors, embedding.speech_s)
         # The longest window has heard the most since the last pause.
         probabilities = posterior(llr[-1, :-1], UNKNOWN_PRIOR).astype(np.float32)
         return [Scores(embedding.start, self.names, llr, probabilities, embedding.speech)]

@@ -1,4 +1,4 @@
-"""From a trained encoder to a folder of weights: fused, converted, calibrated, described."""
+"""From a trained encoder to a folder of weights: fused, converted, given a cohort, calibrated, described."""
 
 import shutil
 from collections import defaultdict
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration import Calibration, fit_calibration
+from model.cohort import embed_cohort
 from model.corpus import Clip, read_audio
 from model.encoder import Encoder, HopSums, Pooling
 from model.enrol import references
 from model.feature_store import mel_filter_bank
 from model.network import NetworkConfig, build_step, fused_weights, load_weights
+from model.scoring import SNorm
 from model.weights import FILES, load_weights_folder, write_manifest
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, WeightsError
@@ -33,7 +35,13 @@ Hops = list[tuple[Clip, list[HopSums]]]
 
 
 def ship(
-    encoder: keras.Model, network: NetworkConfig, mfcc: MfccConfig, dev: list[Clip], card: dict[str, Any], folder: Path
+    encoder: keras.Model,
+    network: NetworkConfig,
+    mfcc: MfccConfig,
+    train: list[Clip],
+    dev: list[Clip],
+    card: dict[str, Any],
+    folder: Path,
 ) -> Calibration:
     """Write a folder of weights that `Encoder.load(folder)` reads.
 
@@ -41,6 +49,7 @@ def ship(
         encoder: a trained `build_encoder(network, fused=False)`.
         network: its shape.
         mfcc: the feature settings it was trained with.
+        train: clips that it was trained on, for the cohort.
         dev: clips by speakers it was not trained on, for the calibration.
         card: what it was trained on, figures, licence and attribution.
         folder: where to; weights that it holds are replaced, once these are whole.
@@ -51,15 +60,18 @@ def ship(
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = fused_weights(encoder)
-    # Calibrated through the weights as they are shipped, so they are described twice: first elsewhere, where
-    # nobody takes them for calibrated ones.
+    # The cohort and the calibration are made through the weights as they are shipped, so these are described
+    # before they are whole: elsewhere, where nobody takes them for finished ones.
     with TemporaryDirectory(prefix="livespeaker-ship-", ignore_cleanup_errors=True) as elsewhere:
         draft = Path(elsewhere)
         np.savez(draft / "network.npz", **weights)  # type: ignore[arg-type] # numpy takes arrays by name
         np.save(draft / "mel.npy", mel_filter_bank(mfcc))
         export_step(network, weights, draft / "step.tflite")
-        uncalibrated = Calibration((1.0,), (1.0,), (0.0,))
-        write_manifest(draft, mfcc, asdict(network), asdict(uncalibrated), card)
+        np.save(draft / "cohort.npy", np.ones((1, network.embedding), np.float16))
+        uncalibrated = asdict(Calibration((1.0,), (1.0,), (0.0,)))
+        write_manifest(draft, mfcc, asdict(network), uncalibrated, card)
+        np.save(draft / "cohort.npy", embed_cohort(Encoder(load_weights_folder(draft)), train))
+        write_manifest(draft, mfcc, asdict(network), uncalibrated, card)
         calibration = calibrate(Encoder(load_weights_folder(draft)), dev)
         for name in FILES:  # killed here, the old manifest no longer fits: the folder is refused
             shutil.copyfile(draft / name, folder / name)
@@ -99,7 +111,7 @@ def clip_hops(encoder: Encoder, clips: list[Clip]) -> Hops:
 
 
 def calibrate(encoder: Encoder, dev: list[Clip], *, seed: int = 0) -> Calibration:
-    """Fit cosines to log likelihood ratios on people who were enrolled as people are, and heard again.
+    """Fit scores to log likelihood ratios on people who were enrolled as people are, and heard again.
 
     Each dev speaker is enrolled from one session (or some clips) and tested on windows from the others,
     and so is everybody else of the same corpus against them.
@@ -130,10 +142,10 @@ def calibrate(encoder: Encoder, dev: list[Clip], *, seed: int = 0) -> Calibratio
             if not len(vectors):
                 continue
             same = who[:, None] == names[None, :]
-            cosine = vectors @ matrix.T
+            score = SNorm(matrix, encoder.weights.cohort)(vectors)
             for kind in (same, ~same):
                 chosen = rng.permutation(np.flatnonzero(kind))[:TRIALS_PER_CORPUS]
-                scores[n].append(cosine.ravel()[chosen])
+                scores[n].append(score.ravel()[chosen])
                 targets[n].append(same.ravel()[chosen])
             heard_s[n] += [float(s) for s in seconds]
     lengths = [n for n in CALIBRATED_HOPS if n in scores and np.concatenate(targets[n]).any()]

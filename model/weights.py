@@ -4,6 +4,7 @@ manifest.json   format version, feature and network settings, calibration, what 
                 and the sha256 of every other file
 network.npz     16-bit kernels and biases of the fused network, for Keras and for the last layer
 step.tflite     the frame layers for LiteRT, one hop at a time
+cohort.npy      (n, d) 16-bit embeddings of training speakers, against whom scores are normalised
 mel.npy         (n_mels, n_fft // 2 + 1) the filter bank, so that nobody has to compute it live
 """
 
@@ -22,13 +23,13 @@ from stream.mfcc import MfccConfig
 
 __all__ = ["FORMAT", "SHIPPED", "Weights", "load_weights_folder", "write_manifest"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout. A program refuses what it does not know."""
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights that come with the package."""
 
-FILES = ("network.npz", "step.tflite", "mel.npy")
+FILES = ("network.npz", "step.tflite", "cohort.npy", "mel.npy")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,6 +42,7 @@ class Weights:
     mel: NDArray[np.float32]  # (n_mels, n_fft // 2 + 1)
     network: Mapping[str, Any]  # the fields of `model.network.NetworkConfig`
     dense: tuple[NDArray[np.float32], NDArray[np.float32]]  # (2 * pooled, d) and (d,): the last layer
+    cohort: NDArray[np.float32]  # (n, d) unit length
     calibration: Mapping[str, Any]  # the fields of `model.calibration.Calibration`
     card: Mapping[str, Any]  # what it was trained on, figures, licence and attribution
 
@@ -74,6 +76,7 @@ def load_weights_folder(folder: Path = SHIPPED) -> Weights:
         mel=np.load(folder / "mel.npy", allow_pickle=False),
         network=manifest["network"],
         dense=dense,
+        cohort=_unit(np.load(folder / "cohort.npy", allow_pickle=False)),
         calibration=manifest["calibration"],
         card=manifest["card"],
     )
@@ -94,6 +97,12 @@ def write_manifest(
     partial = folder / "manifest.json.new"
     partial.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     partial.replace(folder / "manifest.json")
+
+
+def _unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    wide = rows.astype(np.float32)
+    unit: NDArray[np.float32] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    return unit
 
 
 def _sha256(path: Path, next_step: str) -> str:

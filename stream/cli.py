@@ -452,7 +452,6 @@ def _enrol(
     mic: bool = False,
 ) -> list[str]:
     """Hear every source, then change the profile once; lines about what came of it."""
-    from model.calibration import Calibration
     from model.enrol import Enrolment, alike
     from stream.enrol_screen import EnrolScreen
     from stream.quiet import quiet_libraries
@@ -471,15 +470,13 @@ def _enrol(
     lines = [f"{voice.name}: {voice.speech_s.sum():.0f} s of speech in {len(voice.vectors)} references."]
     if advice := enrolment.progress.advice:
         lines.append(f"Could be better: {advice}.")
-    for other, cosine in alike(voice, profile.voices, Calibration(**encoder.weights.calibration)):
+    for other, cosine in alike(voice, profile.voices, encoder.weights):
         lines.append(f"{voice.name} and {other} sound alike ({cosine:.2f}): enrol more of both to tell them apart.")
     return lines
 
 
 def _stages(encoder: "Encoder", profile: "Profile") -> "Stages":
-    from model.calibration import Calibration
     from model.scoring import Scorer
     from stream.recognizer import Stages
 
-    calibration = Calibration(**encoder.weights.calibration)
-    return Stages(encoder.features, encoder.stream, lambda: Scorer(profile.voices, calibration))
+    return Stages(encoder.features, encoder.stream, lambda: Scorer(profile.voices, encoder.weights))

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from model.calibration import Calibration
 from model.encoder import Encoder
 from model.enrol import Enrolment
 from model.profile import BaseModel, Profile, Voice
 from model.scoring import Scorer
+from model.weights import Weights
 from stream.clock import SAMPLE_RATE, seconds_to_samples
 from stream.decide import Decide
 from stream.demonstration import CONVERSATION, ENROLMENT
@@ -37,8 +37,8 @@ def base() -> BaseModel:
     return BaseModel(encoder().weights.sha256, asdict(encoder().weights.mfcc))
 
 
-def calibration() -> Calibration:
-    return Calibration(**encoder().weights.calibration)
+def weights() -> Weights:
+    return encoder().weights
 
 
 @functools.cache
@@ -83,7 +83,7 @@ def write_profile(folder: Path) -> Path:
 
 def stages(people: Sequence[Voice] | None = None, decide: Callable[[], Decide] = Decide) -> Stages:
     known = voices() if people is None else people
-    return Stages(encoder().features, encoder().stream, lambda: Scorer(known, calibration()), decide)
+    return Stages(encoder().features, encoder().stream, lambda: Scorer(known, weights()), decide)
 
 
 def blocks(samples: np.ndarray, size: int, start: int = 0, rate: int = SAMPLE_RATE) -> Iterator[Block]:

@@ -15,7 +15,7 @@ from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError, UsageError, WeightsError
 from stream.records import UNKNOWN, Block, Embedding, Frames, Scores
 from tests.parity import assert_streams_alike, run
-from tests.talk import NAMES, calibration, conversation, encoder, reading, voices
+from tests.talk import NAMES, conversation, encoder, reading, voices, weights
 
 HOP_FRAMES = HOP_SAMPLES // 160
 
@@ -116,7 +116,7 @@ def test_pooling_and_the_streaming_encoder_stream_alike_and_are_one(frames: Fram
 
 def test_scorer_streams_alike(frames: Frames) -> None:
     whole = assert_streams_alike(
-        lambda: Joined(encoder().stream(), Scorer(voices(), calibration())),
+        lambda: Joined(encoder().stream(), Scorer(voices(), weights())),
         cut_frames(frames),
         len(frames.mfcc),
         hop=HOP_FRAMES,
@@ -264,7 +264,7 @@ def test_weights_that_are_not_there_are_refused(tmp_path: Any) -> None:
 def test_more_speech_says_more() -> None:
     # A voice that is the person's speaks for them once it is heard at all; one that is at a right angle to it
     # speaks the more against them the longer it is heard.
-    scorer = Scorer(voices(), calibration())
+    scorer = Scorer(voices(), weights())
     rob = NAMES.index("Rob")
     same = encoder().embed(reading("Rob"), sample_rate=SAMPLE_RATE)
     other = np.random.default_rng(5).standard_normal(len(same)).astype(np.float32)
@@ -290,6 +290,6 @@ def test_more_speech_says_more() -> None:
 
 def test_without_people_everything_is_unknown() -> None:
     vectors = np.zeros((len(WINDOW_HOPS), encoder().size), np.float32)
-    (scores,) = Scorer([], calibration()).push(Embedding(0, vectors, np.ones(len(WINDOW_HOPS), np.float32), 1.0))
+    (scores,) = Scorer([], weights()).push(Embedding(0, vectors, np.ones(len(WINDOW_HOPS), np.float32), 1.0))
     assert scores.names == (UNKNOWN,)
     np.testing.assert_array_equal(scores.probabilities, [1])

@@ -14,7 +14,7 @@ from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.records import Block
 from tests.people import refused
-from tests.talk import NAMES, base, blocks, calibration, encoder, reading, voices
+from tests.talk import NAMES, base, blocks, encoder, reading, voices, weights
 
 
 def enrol(*recordings: Iterable[Block], rate: int = SAMPLE_RATE) -> tuple[Enrolment, list[Progress]]:
@@ -170,8 +170,8 @@ def test_the_same_voice_under_another_name_is_noticed() -> None:
     angus, rob, sally = voices()
     found = learned(reading("Rob")[: 9 * SAMPLE_RATE])
     bob = type(rob)("Bob", found.vectors, found.speech_s, rob.added, has_audio=False)
-    ((name, cosine),) = alike(bob, [angus, rob, sally, bob], calibration())
+    ((name, cosine),) = alike(bob, [angus, rob, sally, bob], weights())
     assert name == "Rob"
     assert 0.7 < cosine <= 1
-    assert alike(sally, [angus, rob, sally], calibration()) == []
-    assert alike(bob, [bob], calibration()) == []
+    assert alike(sally, [angus, rob, sally], weights()) == []
+    assert alike(bob, [bob], weights()) == []

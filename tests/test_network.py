@@ -47,6 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = fused_weights(trained(TINY))
     np.savez(path / "network.npz", **weights)
     np.save(path / "mel.npy", mel_filter_bank(MFCC))
+    np.save(path / "cohort.npy", np.eye(3, TINY.embedding, dtype=np.float16))
     export_step(TINY, weights, path / "step.tflite")
     write_manifest(path, MFCC, asdict(TINY), {"seconds": [1.0], "slope": [1.0], "offset": [0.0]}, {"name": "tiny"})
     return path

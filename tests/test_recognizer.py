@@ -23,13 +23,13 @@ from tests.talk import (
     ROOT,
     base,
     blocks,
-    calibration,
     conversation,
     encoder,
     final,
     recognize,
     stages,
     voices,
+    weights,
 )
 
 NOISE = ROOT.parent / "shared" / "speech" / "noise"
@@ -199,7 +199,7 @@ def test_renaming_two_speakers_swaps_their_scores_and_turns(three_turns: np.ndar
     stage, frames = encoder().stream(), encoder().features().push(Block(0, three_turns))
     embeddings = [embedding for each in frames for embedding in stage.push(each)]
     assert len(embeddings) > 100
-    one, two = Scorer(voices(), calibration()), Scorer(swapped, calibration())
+    one, two = Scorer(voices(), weights()), Scorer(swapped, weights())
     for embedding in embeddings:
         (was,), (now,) = one.push(embedding), two.push(embedding)
         for at, name in enumerate(was.names):
