@@ -100,7 +100,18 @@ def _read(path: Path, dev_fraction: float) -> list[Clip]:
         raise FileError(
             f"expected to read a corpus at {path}, got: {system_reason(error)}; mend it or give another"
         ) from error
-    return clips
+    return _once(clips, path)
+
+
+def _once(clips: list[Clip], corpus: Path) -> list[Clip]:
+    # A line that stands twice counts once; what two lines disagree about is nobody's guess.
+    known: dict[Path, Clip] = {}
+    for clip in clips:
+        if known.setdefault(clip.path, clip) != clip:
+            raise FileError(
+                f"expected one speaker and split for {clip.path.name} in {corpus}, found two; remove one of its lines"
+            )
+    return list(known.values())
 
 
 def _read_manifest(manifest: Path) -> Iterator[Clip]:

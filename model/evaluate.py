@@ -4,6 +4,7 @@ Every figure is one corpus's own, on pairs of crops of one length. A peer is ask
 same run.
 """
 
+import hashlib
 import json
 import subprocess
 from collections import defaultdict
@@ -87,7 +88,7 @@ def cut_crops(
         per_speaker: at most so many crops of a speaker and a length, drawn at random.
         seed: of that draw.
         on_done: called with the number of clips that are done.
-        on_skip: called with a line about every clip that cannot be read.
+        on_skip: called with a line about every clip that cannot be read or is a copy of another.
     """
     rng = np.random.default_rng(seed)
     by_speaker: dict[tuple[str, str], list[Clip]] = defaultdict(list)
@@ -95,13 +96,18 @@ def cut_crops(
         if clip.speaker:
             by_speaker[clip.corpus, clip.speaker].append(clip)
     crops: dict[float, list[Crop]] = {length: [] for length in lengths}
+    copies: dict[bytes, Path] = {}
     done = 0
     for (corpus, speaker), spoken in sorted(by_speaker.items(), key=lambda item: item[0]):
         heard: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
         for clip in spoken:
             try:
                 samples = read_audio(clip.path)
-                heard.append((clip.session, samples, _speech(samples)))
+                first = copies.setdefault(hashlib.sha256(samples.tobytes()).digest(), clip.path)
+                if first == clip.path:
+                    heard.append((clip.session, samples, _speech(samples)))
+                else:  # a recording compared with itself is like itself
+                    on_skip(f"expected every recording once, {clip.path} is a copy of {first}; remove one of them")
             except FileError as error:
                 on_skip(str(error))
             done += 1

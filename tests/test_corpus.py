@@ -106,6 +106,15 @@ def test_a_folder_within_a_speakers_is_a_session_and_a_manifest_may_name_it(tmp_
     assert [clip.session for clip in read_corpus(manifest)] == ["monday", "1"]
 
 
+def test_a_line_that_stands_twice_counts_once_and_two_that_disagree_are_refused(tmp_path: Path):
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,speaker\n1.wav,ann\n2.wav,bob\n1.wav,ann\n")
+    assert [clip.path.name for clip in read_corpus(manifest)] == ["1.wav", "2.wav"]
+    manifest.write_text("path,speaker\n1.wav,ann\n2.wav,bob\n1.wav,bob\n")
+    with pytest.raises(FileError, match=r"one speaker and split for 1\.wav"):
+        read_corpus(manifest)
+
+
 def test_the_dev_speakers_are_tested_on_or_everybody_where_nobody_is_set_apart(tmp_path: Path):
     for speaker in "abcdef":
         (tmp_path / speaker).mkdir()

@@ -1,6 +1,7 @@
 """`evaluate verify`: what is compared, what it comes to, and how it is told."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def test_pieces_of_one_recording_are_never_a_trial(people: Path):
     pairs = len(crops) * (len(crops) - 1) // 2
     assert len(trials.scores) == pairs - sum(n * (n - 1) // 2 for n in recordings.values())
     assert ((trials.pair[:, 0] == trials.pair[:, 1]) == trials.target).all()
+
+
+def test_a_copy_of_a_recording_is_named_and_left_out(people: Path, tmp_path: Path):
+    shutil.copytree(people, tmp_path / "people")
+    shutil.copyfile(people / "Rob" / "0.wav", tmp_path / "people" / "Angus" / "again.wav")
+    skipped: list[str] = []
+    crops = cut_crops(read_test_corpus(tmp_path / "people"), [1.0], on_skip=skipped.append)[1.0]
+    assert len(crops) == len(cut_crops(read_test_corpus(people), [1.0])[1.0])
+    assert any("again.wav" in line and "copy" in line for line in skipped)
 
 
 def test_figures_come_as_json_a_table_and_pictures(people: Path, tmp_path: Path):
