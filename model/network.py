@@ -21,7 +21,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-__all__ = ["NetworkConfig", "build_encoder", "build_step", "fused_weights", "load_weights"]
+__all__ = ["NetworkConfig", "StepNorm", "build_encoder", "build_step", "fused_weights", "load_weights"]
 
 # Added to a variance before its root: the deviation of a window with one step must have a gradient.
 VARIANCE_FLOOR = 1e-4
@@ -171,7 +171,9 @@ def build_step(config: NetworkConfig) -> keras.Model:
     return keras.Model({"mfcc": mfcc, "speech": speech, **states}, outputs, name="step")
 
 
-def fused_weights(encoder: keras.Model) -> dict[str, NDArray[np.floating]]:
+def fused_weights(
+    encoder: keras.Model, geometry: NDArray[np.floating] | None = None
+) -> dict[str, NDArray[np.floating]]:
     """The weights of a trained encoder with its normalisations taken into the kernels.
 
     All is rounded to 16 bits, the way it is shipped. `mfcc_norm` is kept in 32, as the mean and the variance
@@ -179,6 +181,7 @@ def fused_weights(encoder: keras.Model) -> dict[str, NDArray[np.floating]]:
 
     Args:
         encoder: a `build_encoder(config, fused=False)`.
+        geometry: (d, d) what its embeddings are to be multiplied by, before they are brought to unit length.
 
     Returns:
         `<layer>/<weight>` to array, as `load_weights` takes them.
@@ -197,8 +200,9 @@ def fused_weights(encoder: keras.Model) -> dict[str, NDArray[np.floating]]:
             weights[f"{name}/bias"] = offset
     before, after = _affine(named["segment_in_norm"]), _affine(named["segment_out_norm"])
     kernel = _array(named["segment_dense"].kernel, np.float64)
-    weights["segment_dense/bias"] = (before[1] @ kernel) * after[0] + after[1]
-    weights["segment_dense/kernel"] = before[0][:, None] * kernel * after[0]
+    turn = np.eye(kernel.shape[1]) if geometry is None else geometry
+    weights["segment_dense/bias"] = ((before[1] @ kernel) * after[0] + after[1]) @ turn
+    weights["segment_dense/kernel"] = before[0][:, None] * kernel * after[0] @ turn
     return {key: v if key.startswith("mfcc_norm") else v.astype(np.float16) for key, v in weights.items()}
 
 

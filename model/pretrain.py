@@ -246,8 +246,9 @@ class Pretraining:
         losses: dict[str, Any] = {"voice": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
         if teacher is not None:
             self._crops.lessons = teacher(self._crops.voices)
-            lesson = keras.layers.Dense(self._crops.lessons.shape[1], use_bias=False, name="lesson_dense")
-            outputs["lesson"] = keras.layers.UnitNormalization(axis=-1, name="lesson")(lesson(self.encoder.output))
+            self._lesson = keras.layers.Dense(self._crops.lessons.shape[1], use_bias=False, name="lesson_dense")
+            lesson = self._lesson(self.encoder.output)
+            outputs["lesson"] = keras.layers.UnitNormalization(axis=-1, name="lesson")(lesson)
             losses["lesson"] = distance_to_teacher
         mfcc, speech = self.encoder.inputs
         self._model = keras.Model({"mfcc": mfcc, "speech": speech, "label": label}, outputs)
@@ -281,6 +282,19 @@ class Pretraining:
     def classes(self) -> int:
         """Voices with a name, counted at every speed."""
         return len(self._crops.groups)
+
+    @property
+    def geometry(self) -> NDArray[np.float64] | None:
+        """(d, d) what embeddings are multiplied by before they are compared; None where there is no teacher.
+
+        The network learns to tell the training voices apart, its last layer W to see them as the teachers do.
+        Where the first is better on voices that are like those, the second is on others: half-way between the
+        two, cosines are those of (W W')^1/4 times the embedding.
+        """
+        if self._crops.lessons is None:
+            return None
+        left, scale, _ = np.linalg.svd(np.asarray(ops.convert_to_numpy(self._lesson.kernel), np.float64))
+        return (left * np.sqrt(scale / scale.mean())) @ left.T
 
     def _resume(self) -> None:
         try:
@@ -332,6 +346,9 @@ class Pretraining:
             return []
         inputs = {"mfcc": np.stack([p.mfcc for p in self._dev]), "speech": np.stack([p.speech for p in self._dev])}
         embeddings = self.encoder.predict(inputs, batch_size=64, verbose=0)
+        if (geometry := self.geometry) is not None:
+            embeddings = embeddings @ geometry
+            embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
         return make_trials(self._dev, embeddings)
 
     def _save(self) -> None:

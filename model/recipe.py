@@ -142,7 +142,7 @@ def pretrain(
             screen.say("Converting and calibrating")
             card = _card(training, heard, len(noises))
             try:
-                ship(training.encoder, config.network, store.mfcc, train, dev, card, out)
+                ship(training.encoder, config.network, store.mfcc, train, dev, card, out, training.geometry)
             except FileError as error:
                 raise FileError(f"{error}; run again to finish, the trained network is kept in {work}") from error
     except Timeout as error:

@@ -42,6 +42,7 @@ def ship(
     dev: list[Clip],
     card: dict[str, Any],
     folder: Path,
+    geometry: NDArray[np.floating] | None = None,
 ) -> Calibration:
     """Write a folder of weights that `Encoder.load(folder)` reads.
 
@@ -53,13 +54,14 @@ def ship(
         dev: clips by speakers it was not trained on, for the calibration.
         card: what it was trained on, figures, licence and attribution.
         folder: where to; weights that it holds are replaced, once these are whole.
+        geometry: of the embeddings; see `fused_weights`.
 
     Raises:
         FileError: `dev` has too little speech to calibrate on.
         WeightsError: this backend cannot convert.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = fused_weights(encoder)
+    weights = fused_weights(encoder, geometry)
     # The cohort and the calibration are made through the weights as they are shipped, so these are described
     # before they are whole: elsewhere, where nobody takes them for finished ones.
     with TemporaryDirectory(prefix="livespeaker-ship-", ignore_cleanup_errors=True) as elsewhere:

@@ -10,7 +10,7 @@ import pytest
 
 from model.encoder import WINDOW_HOPS, FrameLayers, Pooling, StreamingEncoder
 from model.feature_store import mel_filter_bank
-from model.network import NetworkConfig, build_encoder, fused_weights, load_weights
+from model.network import NetworkConfig, StepNorm, build_encoder, fused_weights, load_weights
 from model.ship import export_step
 from model.weights import FILES, SHIPPED, Weights, load_weights_folder, write_manifest
 from stream.mfcc import MfccConfig
@@ -28,7 +28,7 @@ def trained(config: NetworkConfig) -> keras.Model:
     encoder = build_encoder(config, fused=False)
     rng = np.random.default_rng(2)
     for layer in encoder.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization | StepNorm):
             for weight in layer.weights:
                 spread = rng.uniform(0.5, 2.0, weight.shape)  # of variances and factors
                 weight.assign(
@@ -119,6 +119,31 @@ def test_the_fused_network_equals_the_trained_one_to_16_bit_rounding():
     np.testing.assert_allclose(np.linalg.norm(after, axis=1), 1.0, atol=1e-5)
     np.testing.assert_allclose(after, before, atol=1e-3)
     assert np.abs(before[0] - before[1]).max() > 1e-2  # it is no constant that they agree on
+
+
+def test_the_norm_of_the_steps_is_keras_s_once_it_is_trained():
+    rng = np.random.default_rng(7)
+    x = rng.normal(2.0, 3.0, (16, 80, 5)).astype(np.float32)
+    ours, theirs = StepNorm(), keras.layers.BatchNormalization()
+    for _ in range(300):
+        ours(x, training=True)
+        theirs(x, training=True)
+    np.testing.assert_allclose(ours(x), theirs(x), atol=0.2)  # a quarter of the steps know the moments nearly
+    some = np.repeat(x[:, ::4], 4, axis=1)  # of which every fourth step tells all
+    np.testing.assert_allclose(ours(some, training=True), theirs(some, training=True), atol=1e-4)
+
+
+def test_a_geometry_is_fused_into_the_last_layer():
+    encoder, rng = trained(TINY), np.random.default_rng(6)
+    geometry = rng.normal(size=(TINY.embedding, TINY.embedding))
+    fused = build_encoder(TINY, fused=True)
+    load_weights(fused, fused_weights(encoder, geometry))
+    mean, variance = encoder.get_layer("mfcc_norm").get_weights()
+    mfcc = (mean + np.sqrt(variance) * rng.normal(size=(3, 60, TINY.n_mfcc))).astype(np.float32)
+    inputs = {"mfcc": mfcc, "speech": np.ones((3, 60), np.float32)}
+    want = encoder.predict(inputs, verbose=0) @ geometry
+    want /= np.linalg.norm(want, axis=1, keepdims=True)
+    np.testing.assert_allclose(fused.predict(inputs, verbose=0), want, atol=3e-3)
 
 
 def test_streamed_windows_equal_the_offline_network_however_the_frames_are_cut(weights: Weights):
