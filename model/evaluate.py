@@ -20,7 +20,8 @@ from model import peer
 from model.corpus import Clip, read_audio
 from model.encoder import Encoder, Pooling
 from model.metrics import bootstrap_eer, cllr, equal_error_rate, fit_llr, min_dcf
-from model.verify import Spoken, Trials, make_trials
+from model.scoring import SNorm
+from model.verify import Spoken, Trials, cosine, make_trials
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, UsageError
 from stream.records import Block
@@ -29,7 +30,8 @@ from stream.vad import Vad
 
 __all__ = ["PEER", "WHOLE", "Crop", "Figures", "Verification", "cut_crops", "ratio_to_peer", "verify", "write_json"]
 
-OURS, PEER = "livespeaker", "resemblyzer"
+# Ours as it scores live, against its cohort; its embeddings alone, for programs; and the peer.
+OURS, COSINE, PEER = "livespeaker", "its cosines", "resemblyzer"
 WHOLE = 0.0  # stands for a whole clip where a length is wanted
 MIN_SPEECH_SHARE = 0.6  # of a crop
 MIN_WHOLE_S = 1.0  # of speech, for a clip to be tested as a whole
@@ -175,16 +177,23 @@ def verify(
         UsageError: the peer cannot be asked.
     """
     every = [crop for of_length in crops.values() for crop in of_length]
-    systems = {OURS: list(_ours(every, encoder, lambda done: on_done(OURS, done, len(every))))}
+    ours = list(_ours(every, encoder, lambda done: on_done(OURS, done, len(every))))
+
+    def against_cohort(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+        return SNorm(vectors, encoder.weights.cohort)(vectors.astype(np.float32))
+
+    systems: dict[str, tuple[list[NDArray[np.float32]], Callable[[NDArray[np.floating]], NDArray[np.floating]]]]
+    systems = {OURS: (ours, against_cohort), COSINE: (ours, cosine)}
     if peer_python is not None:
-        systems[PEER] = _peers(every, peer_python, lambda done: on_done(PEER, done, len(every)))
+        theirs = _peers(every, peer_python, lambda done: on_done(PEER, done, len(every)))
+        systems[PEER] = theirs, cosine
     figures, trials = [], {}
-    for system, vectors in systems.items():
+    for system, (vectors, score) in systems.items():
         at = 0
         for length, of_length in crops.items():
             here = np.stack(vectors[at : at + len(of_length)]) if of_length else np.empty((0, 1))
             at += len(of_length)
-            for scored in make_trials(of_length, here):
+            for scored in make_trials(of_length, here, score):
                 trials[system, scored.corpus, length] = scored
                 figures.append(_figures(system, length, scored, seed))
     if not figures:
@@ -192,7 +201,8 @@ def verify(
             "expected two speakers with two recordings of enough speech each, found fewer; "
             "give more recordings, or shorter --seconds"
         )
-    return Verification(sorted(figures, key=lambda f: (f.corpus, f.seconds or np.inf, f.system != OURS)), trials)
+    order = list(systems)
+    return Verification(sorted(figures, key=lambda f: (f.corpus, f.seconds or np.inf, order.index(f.system))), trials)
 
 
 def _ours(crops: Sequence[Crop], encoder: Encoder, on_done: Callable[[int], None]) -> Iterator[NDArray[np.float32]]:

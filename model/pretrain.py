@@ -293,8 +293,10 @@ class Pretraining:
         """
         if self._crops.lessons is None:
             return None
-        left, scale, _ = np.linalg.svd(np.asarray(ops.convert_to_numpy(self._lesson.kernel), np.float64))
-        return (left * np.sqrt(scale / scale.mean())) @ left.T
+        kernel = np.asarray(ops.convert_to_numpy(self._lesson.kernel), np.float64)
+        left, scale, _ = np.linalg.svd(kernel, full_matrices=False)
+        geometry: NDArray[np.float64] = (left * np.sqrt(scale / scale.mean())) @ left.T
+        return geometry
 
     def _resume(self) -> None:
         try:

@@ -43,7 +43,9 @@ ATTRIBUTION = {
     "librispeech": "CC BY 4.0, LibriSpeech (Panayotov et al., 2015)",
     "librispeech_dev": "CC BY 4.0, LibriSpeech (Panayotov et al., 2015)",
     "speech_commands": "CC BY 4.0, Speech Commands (Warden, 2018)",
+    "speech_to_intent": "Apache-2.0 (Picovoice's speech-to-intent benchmark)",
     "speechocean762": "free for commercial and non-commercial use, speechocean762 (Zhang et al., 2021)",
+    "wake_word": "Apache-2.0 (Picovoice's wake-word benchmark)",
 }
 """Licences of the corpora that the shipped weights come from; the name alone says nothing about another's."""
 

@@ -47,7 +47,7 @@ def table(figures: Sequence[Figures]) -> Table:
         )
     for corpus, ratio in ratio_to_peer(figures).items():
         name = safe_text(corpus) or "all corpora"
-        shown.add_row(name, "1-3 s", "ratio", "", "", "", f"{ratio:.2f}", style="bold" if not corpus else "")
+        shown.add_row(name, "crops", "ratio", "", "", "", f"{ratio:.2f}", style="bold" if not corpus else "")
     return shown
 
 
@@ -83,21 +83,21 @@ def draw(verification: Verification, folder: Path) -> list[Path]:
                         continue
                     trials = of_length[system, corpus]
                     misses, alarms = detection_curve(trials.scores, trials.target)
-                    style = {"color": f"C{i}", "linestyle": "-" if system == systems[0] else ":"}
+                    style = {"color": f"C{i}", "linestyle": ("-", "--", ":")[systems.index(system)]}
                     keep = (misses > 0) & (alarms > 0) & (misses < 1) & (alarms < 1)
                     label = f"{corpus}, {system}: {100 * trials.eer:.1f} %"
                     det.plot(norm.ppf(alarms[keep]), norm.ppf(misses[keep]), label=label, **style)
                     for same in (True, False):
                         axes.hist(
                             trials.scores[trials.target == same],
-                            bins=np.linspace(-1, 1, 81),
+                            bins=80,
                             density=True,
                             histtype="step",
                             color=f"C{i}",
                             alpha=1.0 if same else 0.4,
                             label=corpus if same else None,
                         )
-                axes.set(title=f"{system}: same voice strong, others pale", xlabel="cosine", yticks=[])
+                axes.set(title=f"{system}: same voice strong, others pale", xlabel="score", yticks=[])
                 axes.legend(fontsize="small")
             ticks = norm.ppf(DET_RATES)
             names = [f"{100 * rate:g}" for rate in DET_RATES]

@@ -21,7 +21,7 @@ from stream.errors import FileError
 from stream.features import Features
 from stream.mfcc import MfccConfig
 
-__all__ = ["Piece", "Spoken", "Trials", "cut_pieces", "dev_frames", "make_trials"]
+__all__ = ["Piece", "Spoken", "Trials", "cosine", "cut_pieces", "dev_frames", "make_trials"]
 
 ClipFrames = tuple[Clip, NDArray[np.float32], NDArray[np.float32]]
 
@@ -171,25 +171,36 @@ def cut_pieces(
     return pieces
 
 
-def make_trials(pieces: Sequence[Spoken], embeddings: NDArray[np.floating]) -> list[Trials]:
-    """Every pair of pieces within a corpus, scored by the cosine of their embeddings.
+def cosine(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n, n) the cosines of (n, d) vectors of unit length."""
+    wide = vectors.astype(np.float64)
+    return wide @ wide.T
+
+
+def make_trials(
+    pieces: Sequence[Spoken],
+    embeddings: NDArray[np.floating],
+    score: Callable[[NDArray[np.floating]], NDArray[np.floating]] = cosine,
+) -> list[Trials]:
+    """Every pair of pieces within a corpus, scored.
 
     Pairs of one speaker count only when they share no session. A corpus without such a pair is left out.
 
     Args:
         pieces: what was embedded.
         embeddings: (len(pieces), d), unit length.
+        score: (n, d) to (n, n), how alike each is to each.
     """
     result = []
     corpora = np.array([piece.corpus for piece in pieces])
     for corpus in sorted(set(corpora)):
         members = np.flatnonzero(corpora == corpus).tolist()
-        cosines = embeddings[members].astype(np.float64) @ embeddings[members].T.astype(np.float64)
+        scores = np.asarray(score(embeddings[members]), np.float64)
         names, number = np.unique([pieces[i].speaker for i in members], return_inverse=True)
         same = number[:, None] == number[None, :]
         apart = np.array([[not (pieces[i].sessions & pieces[j].sessions) for j in members] for i in members])
         pair = np.triu(np.ones_like(same), 1) & (~same | apart)
         if (pair & same).any() and (pair & ~same).any():
             speakers = np.stack(np.broadcast_arrays(number[:, None], number[None, :]), axis=-1).astype(np.int32)
-            result.append(Trials(str(corpus), len(names), cosines[pair], same[pair], speakers[pair]))
+            result.append(Trials(str(corpus), len(names), scores[pair], same[pair], speakers[pair]))
     return result
