@@ -31,7 +31,7 @@ from stream.vad import Vad
 __all__ = ["PEER", "WHOLE", "Crop", "Figures", "Verification", "cut_crops", "ratio_to_peer", "verify", "write_json"]
 
 # Ours as it scores live, against its cohort; its embeddings alone, for programs; and the peer.
-OURS, COSINE, PEER = "livespeaker", "its cosines", "resemblyzer"
+OURS, COSINE, PEER = "livespeaker", "cosines", "resemblyzer"
 WHOLE = 0.0  # stands for a whole clip where a length is wanted
 MIN_SPEECH_SHARE = 0.6  # of a crop
 MIN_WHOLE_S = 1.0  # of speech, for a clip to be tested as a whole
