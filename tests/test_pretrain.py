@@ -418,7 +418,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_done(corp
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.parametrize("changed", [{"epochs": 0}, {"crop_frames": ()}, {"batch_size": 0}, {"crop_frames": (100, 0)}])
+@pytest.mark.parametrize(
+    "changed", [{"epochs": 0}, {"crop_frames": ()}, {"batch_size": 0}, {"crop_frames": (100, 0)}, {"precision": "int4"}]
+)
 def test_a_training_of_nothing_is_refused(changed: dict):
     with pytest.raises(UsageError) as caught:
         PretrainConfig(**HOW | changed)
