@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.metrics import fit_llr
 from stream.errors import UsageError
 
 __all__ = ["Calibration", "fit_calibration", "posterior"]
@@ -58,17 +59,8 @@ def fit_calibration(
         scores: for each length, (n,).
         targets: for each length, (n,) True where the voice is the same.
     """
-    from sklearn.linear_model import LogisticRegression
-
-    fits = [
-        LogisticRegression(C=1e4, class_weight="balanced").fit(score[:, None], target)
-        for score, target in zip(scores, targets, strict=True)
-    ]
-    return Calibration(
-        seconds,
-        tuple(float(fit.coef_[0, 0]) for fit in fits),
-        tuple(float(fit.intercept_[0]) for fit in fits),
-    )
+    fits = [fit_llr(score, target) for score, target in zip(scores, targets, strict=True)]
+    return Calibration(seconds, tuple(slope for slope, _ in fits), tuple(offset for _, offset in fits))
 
 
 def posterior(llr: NDArray[np.floating], unknown: float) -> NDArray[np.float64]:

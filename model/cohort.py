@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from model.corpus import Clip, read_audio
 from model.encoder import Encoder, Pooling
 from model.enrol import references
+from model.scoring import mean_vector
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
 
@@ -39,8 +40,7 @@ def embed_cohort(
             speech_s += sum(hop.speech for hop in heard) / 10
         _, vectors, seconds = references(hops, pooling)
         if seconds.sum() > 0:
-            mean = seconds @ vectors
-            rows.append(mean / np.linalg.norm(mean))
+            rows.append(mean_vector(vectors, seconds))
     return np.array(rows, np.float16).reshape(-1, encoder.size)
 
 

@@ -60,11 +60,7 @@ def read_corpus(path: Path, *, dev_fraction: float = 0.1) -> list[Clip]:
         FileError: nothing usable is there.
     """
     clips = _read(path, dev_fraction)
-    if len({clip.speaker for clip in clips if clip.split == "train"} - {""}) < 2:
-        raise FileError(
-            f"expected at least two training speakers in {path}, found fewer; "
-            "give a folder with one folder of audio files per speaker"
-        )
+    _need_two([clip for clip in clips if clip.split == "train"], "training speakers", path)
     return clips
 
 
@@ -78,13 +74,17 @@ def read_test_corpus(path: Path) -> list[Clip]:
         FileError: nothing usable is there, or fewer than two speakers.
     """
     clips = _read(path, 0.0)
-    dev = [clip for clip in clips if clip.split == "dev"]
-    if len({clip.speaker for clip in dev or clips} - {""}) < 2:
+    tested = [clip for clip in clips if clip.split == "dev"] or clips
+    _need_two(tested, "speakers", path)
+    return tested
+
+
+def _need_two(clips: list[Clip], what: str, corpus: Path) -> None:
+    if len({clip.speaker for clip in clips} - {""}) < 2:
         raise FileError(
-            f"expected at least two speakers in {path}, found fewer; "
+            f"expected at least two {what} in {corpus}, found fewer; "
             "give a folder with one folder of audio files per speaker"
         )
-    return dev or clips
 
 
 def _read(path: Path, dev_fraction: float) -> list[Clip]:

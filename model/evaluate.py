@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 
 from model import peer
 from model.corpus import Clip, read_audio
-from model.encoder import Encoder, Pooling
+from model.encoder import Encoder
+from model.enrol import embed_references
 from model.metrics import bootstrap_eer, cllr, equal_error_rate, fit_llr, min_dcf
 from model.scoring import SNorm
-from model.verify import Spoken, Trials, cosine, make_trials
+from model.verify import MIN_SPEECH_SHARE, Spoken, Trials, cosine, make_trials
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, UsageError
 from stream.records import Block
 from stream.text import safe_text, system_reason
 from stream.vad import Vad
 
-__all__ = ["PEER", "WHOLE", "Crop", "Figures", "Verification", "cut_crops", "ratio_to_peer", "verify", "write_json"]
+__all__ = ["PEER", "WHOLE", "Crop", "Figures", "Verification", "cut_crops", "ratio_to_peer", "to_json", "verify"]
 
 # Ours as it scores live, against its cohort; its embeddings alone, for programs; and the peer.
 OURS, COSINE, PEER = "livespeaker", "cosines", "resemblyzer"
 WHOLE = 0.0  # stands for a whole clip where a length is wanted
-MIN_SPEECH_SHARE = 0.6  # of a crop
 MIN_WHOLE_S = 1.0  # of speech, for a clip to be tested as a whole
 LONGEST_WHOLE_S = 30.0
 
@@ -206,11 +206,8 @@ def verify(
 
 
 def _ours(crops: Sequence[Crop], encoder: Encoder, on_done: Callable[[int], None]) -> Iterator[NDArray[np.float32]]:
-    pooling = Pooling(encoder.weights)
-    nothing = np.zeros(1 + len(encoder.weights.dense[0]))
     for i, crop in enumerate(crops):
-        hops = encoder.hops(crop.samples, sample_rate=SAMPLE_RATE)
-        vectors, _ = pooling.embed(sum((hop.sums for hop in hops), nothing)[None])
+        vectors, _ = embed_references(encoder, crop.samples)
         on_done(i + 1)
         yield vectors[0]  # all zeros where no speech was heard: as like to one as to another
 
@@ -292,7 +289,7 @@ def ratio_to_peer(figures: Sequence[Figures]) -> dict[str, float]:
     return ratios | ({"": float(np.exp(np.mean([x for of in logs.values() for x in of])))} if logs else {})
 
 
-def write_json(verification: Verification, about: Mapping[str, object]) -> str:
+def to_json(verification: Verification, about: Mapping[str, object]) -> str:
     """Everything but the scores, as JSON."""
     figures = [asdict(f) | {"seconds": f.seconds or None} for f in verification.figures]
     ratios = {corpus or "all": round(ratio, 4) for corpus, ratio in ratio_to_peer(verification.figures).items()}

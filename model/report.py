@@ -1,15 +1,22 @@
 """What an evaluation came to, for eyes: a table in the terminal, pictures in files."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from model.evaluate import WHOLE, Figures, Verification, ratio_to_peer
 from model.metrics import detection_curve
+from model.verify import Trials
 from stream.errors import OutputError
 from stream.text import safe_text, system_reason
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["draw", "table"]
 
@@ -65,17 +72,14 @@ def draw(verification: Verification, folder: Path) -> list[Path]:
 
     mpl.use("agg")
     from matplotlib import pyplot
-    from scipy.stats import norm  # type: ignore[import-untyped] # ships no types
 
+    by_length: dict[float, dict[tuple[str, str], Trials]] = defaultdict(dict)
+    for (system, corpus, seconds), trials in verification.trials.items():
+        by_length[seconds][system, corpus] = trials
+    written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for seconds in sorted({length for _, _, length in verification.trials}, key=lambda s: s or np.inf):
-            of_length = {
-                (system, corpus): trials
-                for (system, corpus, length), trials in verification.trials.items()
-                if length == seconds
-            }
+        for seconds, of_length in sorted(by_length.items(), key=lambda item: item[0] or np.inf):
             systems = list(dict.fromkeys(system for system, _ in of_length))
             corpora = sorted({corpus for _, corpus in of_length})
             figure, (det, *histograms) = pyplot.subplots(
@@ -85,37 +89,15 @@ def draw(verification: Verification, folder: Path) -> list[Path]:
                 layout="constrained",
                 width_ratios=(2, *[1] * len(systems)),
             )
-            for system, axes in zip(systems, histograms, strict=True):
+            for system, line, axes in zip(systems, ("-", "--", ":"), histograms, strict=False):
                 for i, corpus in enumerate(corpora):
-                    if (system, corpus) not in of_length:
-                        continue
-                    trials = of_length[system, corpus]
-                    misses, alarms = detection_curve(trials.scores, trials.target)
-                    style = {"color": f"C{i}", "linestyle": ("-", "--", ":")[systems.index(system)]}
-                    keep = (misses > 0) & (alarms > 0) & (misses < 1) & (alarms < 1)
-                    label = f"{corpus}, {system}: {100 * trials.eer:.1f} %"
-                    det.plot(norm.ppf(alarms[keep]), norm.ppf(misses[keep]), label=label, **style)
-                    for same in (True, False):
-                        axes.hist(
-                            trials.scores[trials.target == same],
-                            bins=40,
-                            density=True,
-                            histtype="step",
-                            color=f"C{i}",
-                            alpha=1.0 if same else 0.4,
-                            label=corpus if same else None,
-                        )
+                    if trials_here := of_length.get((system, corpus)):
+                        label = f"{corpus}, {system}: {100 * trials_here.eer:.1f} %"
+                        _draw_curve(det, trials_here, label, f"C{i}", line)
+                        _draw_scores(axes, trials_here, corpus, f"C{i}")
                 axes.set(title=f"{system}: same voice strong, others pale", xlabel="score", yticks=[])
                 axes.legend(fontsize="small")
-            ticks = norm.ppf(DET_RATES)
-            names = [f"{100 * rate:g}" for rate in DET_RATES]
-            limits = (ticks[0], ticks[-1])
-            det.set(xlabel="false alarms, %", ylabel="misses, %", xlim=limits, ylim=limits)
-            det.set_xticks(ticks, names)
-            det.set_yticks(ticks, names)
-            det.axline((0, 0), slope=1, color="grey", linewidth=0.5)
-            det.grid(alpha=0.3)
-            det.set_title(f"DET, crops of {length_name(seconds)}; EER in the legend")
+            _draw_scales(det, f"DET, crops of {length_name(seconds)}; EER in the legend")
             det.legend(fontsize="small", ncols=len(systems), loc="upper center", bbox_to_anchor=(0.5, -0.12))
             written.append(folder / f"verify-{length_name(seconds).replace(' ', '')}.png")
             figure.savefig(written[-1], dpi=110)
@@ -125,3 +107,34 @@ def draw(verification: Verification, folder: Path) -> list[Path]:
             f"expected to write pictures into {folder}, got: {system_reason(error)}; give another folder"
         ) from error
     return written
+
+
+def _draw_curve(det: "Axes", trials: Trials, label: str, color: str, line: str) -> None:
+    misses, alarms = detection_curve(trials.scores, trials.target)
+    keep = (misses > 0) & (alarms > 0) & (misses < 1) & (alarms < 1)
+    det.plot(_deviate(alarms[keep]), _deviate(misses[keep]), label=label, color=color, linestyle=line)
+
+
+def _draw_scores(axes: "Axes", trials: Trials, corpus: str, color: str) -> None:
+    for same, alpha, label in ((True, 1.0, corpus), (False, 0.4, None)):
+        scores = trials.scores[trials.target == same]
+        axes.hist(scores, bins=40, density=True, histtype="step", color=color, alpha=alpha, label=label)
+
+
+def _draw_scales(det: "Axes", title: str) -> None:
+    ticks = _deviate(np.array(DET_RATES))
+    names = [f"{100 * rate:g}" for rate in DET_RATES]
+    limits = (float(ticks[0]), float(ticks[-1]))
+    det.set(title=title, xlabel="false alarms, %", ylabel="misses, %", xlim=limits, ylim=limits)
+    det.set_xticks(ticks, names)
+    det.set_yticks(ticks, names)
+    det.axline((0, 0), slope=1, color="grey", linewidth=0.5)
+    det.grid(alpha=0.3)
+
+
+def _deviate(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    # On these axes the curve of two normal kinds is a straight line.
+    from scipy.stats import norm  # type: ignore[import-untyped] # ships no types
+
+    deviates: NDArray[np.float64] = norm.ppf(rates)
+    return deviates

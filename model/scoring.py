@@ -16,7 +16,7 @@ from model.profile import Voice
 from model.weights import Weights
 from stream.records import UNKNOWN, Embedding, Scores
 
-__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid"]
+__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid", "mean_vector"]
 
 UNKNOWN_PRIOR = 0.3
 """How probably a voice is nobody's, before it is heard."""
@@ -26,7 +26,12 @@ NEAREST = 100  # voices of the cohort that a voice is compared with
 
 def centroid(voice: Voice) -> NDArray[np.float32]:
     """(d,) the mean of a person's reference embeddings, weighted by their speech, unit length."""
-    mean = voice.speech_s @ voice.vectors
+    return mean_vector(voice.vectors, voice.speech_s)
+
+
+def mean_vector(vectors: NDArray[np.floating], speech_s: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(d,) the mean of (n, d) vectors, weighted by their (n,) seconds of speech, unit length."""
+    mean = speech_s @ vectors
     unit: NDArray[np.float32] = (mean / np.linalg.norm(mean)).astype(np.float32)
     return unit
 

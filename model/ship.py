@@ -18,7 +18,7 @@ from model.encoder import Encoder, HopSums, Pooling
 from model.enrol import references
 from model.feature_store import mel_filter_bank
 from model.network import NetworkConfig, build_step, fused_weights, load_weights
-from model.scoring import SNorm
+from model.scoring import SNorm, mean_vector
 from model.weights import FILES, load_weights_folder, write_manifest
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, WeightsError
@@ -132,8 +132,7 @@ def calibrate(encoder: Encoder, dev: list[Clip], *, seed: int = 0) -> Calibratio
             enrolled, rest = _split(clips)
             _, vectors, speech_s = references((hop for hops in enrolled for hop in hops), pooling)
             if speech_s.sum() >= MIN_ENROLMENT_S:
-                mean = speech_s @ vectors
-                people.append((name, mean / np.linalg.norm(mean)))
+                people.append((name, mean_vector(vectors, speech_s)))
             tests.append((name, rest))
         if len(people) < 2:
             continue

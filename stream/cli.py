@@ -276,7 +276,7 @@ def verify(
 
     from model.corpus import read_test_corpus
     from model.encoder import Encoder
-    from model.evaluate import WHOLE, cut_crops, write_json
+    from model.evaluate import WHOLE, cut_crops, to_json
     from model.evaluate import verify as run
     from model.report import draw, table
     from stream.training_screen import TrainingScreen
@@ -297,7 +297,7 @@ def verify(
         found = run(crops, encoder, peer_python=peer, seed=seed, on_done=screen.progress)
     if json_file:
         about = {"weights": encoder.weights.sha256, "seed": seed, "per_speaker": per_speaker}
-        text = write_json(found, about) + "\n"
+        text = to_json(found, about) + "\n"
         _write(json_file, text)
     if json_file != "-":
         Console(markup=False, highlight=False).print(table(found.figures))
