@@ -31,7 +31,7 @@ def main() -> None:
     talk, *people = sys.argv[1:]
     encoder = Encoder.load()
     voices = [learn(encoder, *person.split("=", 1)) for person in people]
-    stages = Stages(encoder.features, encoder.stream, lambda: Scorer(voices, encoder.weights))
+    stages = Stages(encoder.mfcc, encoder.stream, lambda: Scorer(voices, encoder.weights))
     with open_source(talk, speed=None) as source:
         recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
         events = [event for block in source.blocks() for event in recognizer.push(block, source.loss)]

@@ -6,8 +6,10 @@ The frame layers keep their left context in tensors that go in and come out. The
 per hop, so a window of any length is an addition; nothing is ever subtracted, so nothing drifts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,12 @@ from numpy.typing import NDArray
 from model.weights import SHIPPED, Weights, load_weights_folder
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError
-from stream.features import Features
+from stream.mfcc import Mfcc
 from stream.quiet import quiet_stderr
 from stream.records import Block, Embedding, Frames
 from stream.resample import Resampler
 
-__all__ = ["WINDOW_HOPS", "Encoder", "FrameLayers", "HopSums", "Pooling", "StreamingEncoder"]
+__all__ = ["WINDOW_HOPS", "Encoder", "FrameLayers", "HopSums", "Pooling", "StreamingEncoder", "open_step"]
 
 WINDOW_HOPS = (5, 10, 20, 40)
 """Lengths of the windows that are embedded at every hop: 0.5, 1, 2 and 4 s."""
@@ -41,8 +43,27 @@ class HopSums:
     """What the pooling needs of one hop."""
 
     start: int  # first sample of the hop, at 16 kHz
-    sums: NDArray[np.float64]  # (1 + 2 * pooled,): weights, weighted activations, weighted squares, summed over steps
+    sums: NDArray[np.float64]  # (1 + gates + 2 * pooled,): speech, weights, channels, squares; see `build_step`
     speech: float  # mean probability of speech, in [0, 1]
+
+
+Step = Callable[..., dict[str, NDArray[np.float32]]]
+"""What `build_step` describes: inputs and outputs by name."""
+
+
+def open_step(weights: Weights) -> Step:
+    """The frame layers of one hop on LiteRT. It remembers nothing, but one thread at a time may call it."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    # One thread: two threads for 0.1 ms of work only wait for each other.
+    with quiet_stderr():
+        step: Step = Interpreter(str(weights.folder / "step.tflite"), num_threads=1).get_signature_runner()
+        step(**_zeros(step))  # the first run sets itself up, and says so
+    return step
+
+
+def _zeros(step: Any) -> dict[str, NDArray[np.float32]]:
+    return {name: np.zeros(of["shape"], np.float32) for name, of in step.get_input_details().items()}
 
 
 class FrameLayers:
@@ -50,21 +71,16 @@ class FrameLayers:
 
     Args:
         weights: the network.
+        step: what computes a hop, from `open_step`; its own unless told.
     """
 
-    def __init__(self, weights: Weights) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
+    def __init__(self, weights: Weights, step: Step | None = None) -> None:
         self._frames = int(weights.network["hop_frames"])
         self._stride = int(weights.network["stride"])
-        # One thread: two threads for 0.1 ms of work only wait for each other.
-        with quiet_stderr():
-            self._step = Interpreter(str(weights.folder / "step.tflite"), num_threads=1).get_signature_runner()
-            inputs = {name: np.zeros(d["shape"], np.float32) for name, d in self._step.get_input_details().items()}
-            self._step(**inputs)  # the first run sets itself up, and says so
-        self._state = {name: zeros for name, zeros in inputs.items() if name.startswith("state_")}
+        self._step = step or open_step(weights)
+        self._state = _zeros(self._step)["state"]
         self._mfcc = np.empty((0, weights.mfcc.n_mfcc), np.float32)  # rows that do not fill a hop yet
-        self._speech = np.empty(0, np.float32)
+        self._share = np.ones((1, self._frames), np.float32)  # all of a hop is pooled
         self._next: int | None = None  # first sample of the next hop
 
     @property
@@ -72,15 +88,14 @@ class FrameLayers:
         """Samples that a hop waits for."""
         return HOP_SAMPLES
 
-    def push(self, frames: Frames) -> list[HopSums]:
+    def push(self, rows: Frames) -> list[HopSums]:
         """The hops that are complete now."""
         if self._next is None:
-            self._next = frames.start
-        self._mfcc = np.concatenate([self._mfcc, frames.mfcc])
-        self._speech = np.concatenate([self._speech, frames.speech])
+            self._next = rows.start
+        self._mfcc = np.concatenate([self._mfcc, rows.mfcc])
         n, ready = self._frames, len(self._mfcc) // self._frames
-        hops = [self._hop(self._mfcc[i * n : i * n + n], self._speech[i * n : i * n + n]) for i in range(ready)]
-        self._mfcc, self._speech = self._mfcc[ready * n :].copy(), self._speech[ready * n :].copy()
+        hops = [self._hop(self._mfcc[i * n : i * n + n], self._share) for i in range(ready)]
+        self._mfcc = self._mfcc[ready * n :].copy()
         return hops
 
     def flush(self) -> list[HopSums]:
@@ -88,19 +103,19 @@ class FrameLayers:
         n = len(self._mfcc) // self._stride * self._stride
         if n == 0:
             return []
-        # Rows to the right change nothing to the left of them, and without speech they are not pooled.
+        # Rows to the right change nothing to the left of them, and are not pooled.
         mfcc = np.pad(self._mfcc[:n], ((0, self._frames - n), (0, 0)))
-        speech = np.pad(self._speech[:n], (0, self._frames - n))
-        self._mfcc, self._speech = self._mfcc[:0], self._speech[:0]
-        return [self._hop(mfcc, speech)]
+        share = np.where(np.arange(self._frames) < n, self._share, np.float32(0))
+        self._mfcc = self._mfcc[:0]
+        return [self._hop(mfcc, share)]
 
-    def _hop(self, mfcc: NDArray[np.float32], speech: NDArray[np.float32]) -> HopSums:
-        out = self._step(mfcc=mfcc[None], speech=speech[None], **self._state)
-        self._state = {name: out[name] for name in self._state}
-        sums = np.concatenate([out["weight"][0], out["first"][0], out["second"][0]]).astype(np.float64)
+    def _hop(self, mfcc: NDArray[np.float32], share: NDArray[np.float32]) -> HopSums:
+        out = self._step(mfcc=mfcc[None], share=share, state=self._state)
+        self._state = out["state"]
         start = self._next or 0
         self._next = start + HOP_SAMPLES
-        return HopSums(start, sums, float(speech.mean()))
+        sums = out["sums"][0].astype(np.float64)
+        return HopSums(start, sums, float(sums[0]) * self._stride / self._frames)
 
 
 class Pooling:
@@ -114,9 +129,10 @@ class Pooling:
 
     def __init__(self, weights: Weights) -> None:
         self._kernel, self._bias = weights.dense
-        self._pooled = len(self._kernel) // 2
+        self._pooled, self._gates = len(self._kernel) // 2, int(weights.network["gates"])
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
-        self._sums = np.zeros((max(WINDOW_HOPS), 1 + 2 * self._pooled))  # of the last hops, newest first
+        self._sums = np.zeros((max(WINDOW_HOPS), self.n_sums))  # of the last hops, a ring
+        self._age = np.arange(max(WINDOW_HOPS))[::-1].copy()  # of its rows, in hops
         self._fresh = 0  # hops since the last pause
         self._pause = 0  # quiet hops in a row
 
@@ -128,17 +144,20 @@ class Pooling:
         """Values of an embedding."""
         return len(self._bias)
 
+    @property
+    def n_sums(self) -> int:
+        """Numbers that the pooling needs of a hop."""
+        return 1 + self._gates + 2 * self._pooled
+
     def push(self, hop: HopSums) -> list[Embedding]:
         """One record."""
-        # Moved down by one: a copy of 40 rows is cheaper than a ring is clear.
-        self._sums[1:] = self._sums[:-1]
-        self._sums[0] = hop.sums
+        self._age = (self._age + 1) % len(self._age)
+        self._sums[self._age == 0] = hop.sums
         self._pause = self._pause + 1 if hop.speech < PAUSE_SPEECH else 0
         self._fresh = 1 if self._pause >= PAUSE_HOPS else self._fresh + 1
-        # A longer window is a shorter one and what is before it.
-        ends = [min(hops, self._fresh) for hops in WINDOW_HOPS]
-        parts = [self._sums[near:far].sum(axis=0) for near, far in zip([0, *ends], ends, strict=False)]
-        vectors, seconds = self.embed(np.cumsum(parts, axis=0))
+        # All windows at once: of every row, whether a window spans it.
+        spans = self._age < np.minimum(WINDOW_HOPS, self._fresh)[:, None]
+        vectors, seconds = self.embed(spans @ self._sums)
         return [Embedding(hop.start, vectors, seconds, hop.speech)]
 
     def flush(self) -> list[Embedding]:
@@ -149,15 +168,15 @@ class Pooling:
         """Embeddings of sums over any hops.
 
         Args:
-            sums: (n, 1 + 2 * pooled).
+            sums: (n, 1 + gates + 2 * pooled).
 
         Returns:
             (n, d) vectors of unit length, zeros where there is less than 0.1 s of speech, and (n,) the
             seconds of speech behind each.
         """
-        weight = np.maximum(sums[:, :1], WEIGHT_FLOOR)
-        mean = sums[:, 1 : 1 + self._pooled] / weight
-        variance = sums[:, 1 + self._pooled :] / weight - mean * mean
+        weight = np.maximum(sums[:, 1 : 1 + self._gates], WEIGHT_FLOOR).repeat(self._pooled // self._gates, axis=1)
+        mean = sums[:, -2 * self._pooled : -self._pooled] / weight
+        variance = sums[:, -self._pooled :] / weight - mean * mean
         pooled = np.concatenate([mean, np.sqrt(np.maximum(variance, 0.0) + VARIANCE_FLOOR)], axis=1)
         values = pooled.astype(np.float32) @ self._kernel + self._bias
         vectors: NDArray[np.float32] = values / np.linalg.norm(values, axis=1, keepdims=True)
@@ -177,9 +196,9 @@ class StreamingEncoder:
         """Samples that a hop waits for."""
         return self._layers.latency_samples + self._pooling.latency_samples
 
-    def push(self, frames: Frames) -> list[Embedding]:
+    def push(self, rows: Frames) -> list[Embedding]:
         """The hops that are complete now."""
-        return [embedding for hop in self._layers.push(frames) for embedding in self._pooling.push(hop)]
+        return [embedding for hop in self._layers.push(rows) for embedding in self._pooling.push(hop)]
 
     def flush(self) -> list[Embedding]:
         """The last, incomplete hop."""
@@ -198,6 +217,7 @@ class Encoder:
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
+        self._step: Step | None = None  # for recordings, one after another
 
     @classmethod
     def load(cls, folder: Path = SHIPPED) -> "Encoder":
@@ -213,9 +233,9 @@ class Encoder:
         """Values of an embedding."""
         return len(self.weights.dense[1])
 
-    def features(self) -> Features:
+    def mfcc(self) -> Mfcc:
         """A fresh feature stage."""
-        return Features(self.weights.mfcc, self.weights.mel)
+        return Mfcc(self.weights.mfcc, self.weights.mel)
 
     def stream(self) -> StreamingEncoder:
         """A fresh encoder stage."""
@@ -231,11 +251,11 @@ class Encoder:
         Raises:
             UsageError: the rate is out of range.
         """
-        resampler, features, layers = Resampler(sample_rate), self.features(), FrameLayers(self.weights)
+        self._step = self._step or open_step(self.weights)  # opening it takes longer than a short recording
+        resampler, mfcc, layers = Resampler(sample_rate), self.mfcc(), FrameLayers(self.weights, self._step)
         block = Block(0, np.asarray(samples, np.float32), sample_rate)
-        sound = [*resampler.push(block), *resampler.flush()]
-        frames = [f for s in sound for f in features.push(s)] + features.flush()
-        return [hop for f in frames for hop in layers.push(f)] + layers.flush()
+        rows = [rows for sound in [*resampler.push(block), *resampler.flush()] for rows in mfcc.push(sound)]
+        return [hop for some in rows for hop in layers.push(some)] + layers.flush()
 
     def embed(self, samples: NDArray[np.floating], *, sample_rate: int) -> NDArray[np.float32]:
         """One embedding of all the speech in a recording.
@@ -252,8 +272,8 @@ class Encoder:
             UsageError: the rate is out of range.
         """
         hops = self.hops(samples, sample_rate=sample_rate)
-        nothing = np.zeros(1 + len(self.weights.dense[0]))
-        vectors, seconds = Pooling(self.weights).embed(sum((hop.sums for hop in hops), nothing)[None])
+        pooling = Pooling(self.weights)
+        vectors, seconds = pooling.embed(sum((hop.sums for hop in hops), np.zeros(pooling.n_sums))[None])
         if seconds[0] < MIN_SPEECH_S:
             raise EnrolmentError(
                 f"expected speech, heard none in {len(samples) / sample_rate:.1f} s; "

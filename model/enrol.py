@@ -215,7 +215,7 @@ class _Stretch:
     """Unbroken sound of one source: hops, each with its samples."""
 
     def __init__(self, encoder: Encoder, rate: int) -> None:
-        self._resampler, self._features = Resampler(rate), encoder.features()
+        self._resampler, self._mfcc = Resampler(rate), encoder.mfcc()
         self._layers = FrameLayers(encoder.weights)
         self._sound = np.empty(0, np.float32)  # from the next hop on
 
@@ -229,8 +229,8 @@ class _Stretch:
         hops = []
         for piece in pieces:
             self._sound = np.concatenate([self._sound, piece.samples])
-            for frames in self._features.push(piece):
-                for hop in self._layers.push(frames):
+            for rows in self._mfcc.push(piece):
+                for hop in self._layers.push(rows):
                     hops.append((hop, self._sound[:HOP_SAMPLES].copy()))
                     self._sound = self._sound[HOP_SAMPLES:].copy()
         return hops

@@ -22,12 +22,10 @@ from model.encoder import Encoder
 from model.enrol import embed_references
 from model.metrics import bootstrap_eer, cllr, equal_error_rate, fit_llr, min_dcf
 from model.scoring import SNorm
-from model.verify import MIN_SPEECH_SHARE, Spoken, Trials, cosine, make_trials
-from stream.clock import SAMPLE_RATE
+from model.verify import Spoken, Trials, cosine, cut_stretches, make_trials
+from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import FileError, UsageError
-from stream.records import Block
 from stream.text import safe_text, system_reason
-from stream.vad import Vad
 
 __all__ = ["PEER", "WHOLE", "Crop", "Figures", "Verification", "cut_crops", "ratio_to_peer", "to_json", "verify"]
 
@@ -73,20 +71,19 @@ class Verification:
 def cut_crops(
     clips: Sequence[Clip],
     lengths: Sequence[float],
+    encoder: Encoder,
     *,
     per_speaker: int = 40,
     seed: int = 0,
     on_done: Callable[[int], None] = lambda _: None,
     on_skip: Callable[[str], None] = lambda _: None,
 ) -> dict[float, list[Crop]]:
-    """Crops of every length, cut where there is speech.
-
-    A clip that is long enough gives crops of its own, side by side; shorter clips of a speaker are joined,
-    without their silent ends, until they are long enough.
+    """Crops of every length, as `cut_stretches` finds them.
 
     Args:
         clips: by any speakers; one without a name is left out.
         lengths: in seconds, or WHOLE.
+        encoder: hears where there is speech.
         per_speaker: at most so many crops of a speaker and a length, drawn at random.
         seed: of that draw.
         on_done: called with the number of clips that are done.
@@ -101,13 +98,13 @@ def cut_crops(
     copies: dict[bytes, Path] = {}
     done = 0
     for (corpus, speaker), spoken in sorted(by_speaker.items(), key=lambda item: item[0]):
-        heard: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
+        heard: _Heard = []
         for clip in spoken:
             try:
                 samples = read_audio(clip.path)
                 first = copies.setdefault(hashlib.sha256(samples.tobytes()).digest(), clip.path)
                 if first == clip.path:
-                    heard.append((clip.session, samples, _speech(samples)))
+                    heard.append((clip.session, samples, _speech(encoder, samples)))
                 else:  # a recording compared with itself is like itself
                     on_skip(f"expected every recording once, {clip.path} is a copy of {first}; remove one of them")
             except FileError as error:
@@ -122,9 +119,8 @@ def cut_crops(
     return crops
 
 
-def _speech(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    chunks = [activity.speech for activity in Vad().push(Block(0, samples))]
-    return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+def _speech(encoder: Encoder, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.array([hop.speech for hop in encoder.hops(samples, sample_rate=SAMPLE_RATE)], np.float32)
 
 
 _Heard = list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]
@@ -132,26 +128,15 @@ _Found = Iterator[tuple[frozenset[str], NDArray[np.float32]]]
 
 
 def _cut(heard: _Heard, n: int) -> _Found:
-    joined: list[NDArray[np.float32]] = []
-    sessions: set[str] = set()
-    for session, samples, speech in heard:
-        if len(samples) >= n:
-            for at in range(0, len(samples) - n + 1, n):
-                if speech[at // Vad.chunk_samples : (at + n) // Vad.chunk_samples].mean() >= MIN_SPEECH_SHARE:
-                    yield frozenset([session]), samples[at : at + n]
-            continue
-        (loud,) = np.nonzero(speech > 0.5)
-        if len(loud):
-            joined.append(samples[loud[0] * Vad.chunk_samples : (loud[-1] + 1) * Vad.chunk_samples])
-            sessions.add(session)
-        if sum(map(len, joined)) >= n:
-            yield frozenset(sessions), np.concatenate(joined)[:n]
-            joined, sessions = [], set()
+    lengths = [(len(samples), speech) for _, samples, speech in heard]
+    for stretch in cut_stretches(lengths, n, unit=HOP_SAMPLES):
+        sessions = frozenset(heard[clip][0] for clip, _ in stretch)
+        yield sessions, np.concatenate([heard[clip][1][cut] for clip, cut in stretch])
 
 
 def _whole(heard: _Heard) -> _Found:
     for session, samples, speech in heard:
-        if speech.sum() * Vad.chunk_samples >= MIN_WHOLE_S * SAMPLE_RATE:
+        if speech.sum() * HOP_SAMPLES >= MIN_WHOLE_S * SAMPLE_RATE:
             yield frozenset([session]), samples[: round(LONGEST_WHOLE_S * SAMPLE_RATE)]
 
 

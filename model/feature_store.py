@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.augment import augment, change_speed, simulate_rooms
-from model.corpus import Clip, read_audio
+from model.corpus import NOISE, Clip, read_audio
+from model.silero import speech_of_rows
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, UsageError, WeightsError
-from stream.features import Features
 from stream.mfcc import Mfcc, MfccConfig
 from stream.records import Block
 
-__all__ = ["FeatureStore", "StoreConfig", "build_store", "clip_frames", "mel_filter_bank"]
+__all__ = ["FeatureStore", "StoreConfig", "build_store", "clip_rows", "mel_filter_bank"]
 
 Samples = NDArray[np.float32]
 
@@ -48,13 +48,14 @@ class StoreConfig:
     speeds: tuple[float, ...] = (1.0, 0.9, 1.1, 0.82, 1.2)  # each but 1 makes another speaker
     copies: int = 2  # of every clip at every speed: the first as it came, the others augmented
     rooms: int = 200  # simulated rooms
+    made_noises: int = 400  # sounds of 5 s beside the recorded noises; see `model.made_noise`
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if not self.speeds or min(self.speeds) <= 0 or self.copies < 1 or self.rooms < 0:
+        if not self.speeds or min(self.speeds) <= 0 or self.copies < 1 or min(self.rooms, self.made_noises) < 0:
             raise UsageError(
-                "expected at least one speed, all above 0, one copy and no negative number of rooms, got "
-                f"{self.speeds}, {self.copies} and {self.rooms}; leave out what need not change"
+                "expected at least one speed, all above 0, one copy and no negative number of rooms and noises, got "
+                f"{self.speeds}, {self.copies}, {self.rooms} and {self.made_noises}; leave out what need not change"
             )
 
 
@@ -68,10 +69,12 @@ def mel_filter_bank(config: MfccConfig) -> NDArray[np.float32]:
     return bank
 
 
-def clip_frames(samples: NDArray[np.float32], features: Features) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """MFCC rows (n, n_mfcc) and speech probabilities (n,) of a whole clip, through a fresh `features`."""
-    frames = [*features.push(Block(0, samples)), *features.flush()]
-    return np.concatenate([f.mfcc for f in frames]), np.concatenate([f.speech for f in frames])
+def clip_rows(
+    samples: NDArray[np.float32], config: MfccConfig, bank: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """MFCC rows (n, n_mfcc) and speech probabilities (n,) of a whole clip of at least a frame."""
+    (frames,) = Mfcc(config, bank).push(Block(0, samples))
+    return frames.mfcc, speech_of_rows(samples, len(frames.mfcc), config)
 
 
 class _Worker:
@@ -82,26 +85,30 @@ class _Worker:
         self.mel = mel_filter_bank(config.mfcc)
         self.noises, self.voices, self.rooms = noises, voices, rooms
 
-    def copies(self, clip: Clip, rng: np.random.Generator) -> Iterator[tuple[float, Samples, Samples]]:
-        """(speed, MFCC, speech) of every copy of a clip, its silent ends cut off."""
+    def copies(self, clip: Clip, rng: np.random.Generator) -> Iterator[tuple[float, int, Samples, Samples]]:
+        """(speed, rows left out before them, MFCC, speech) of every copy of a clip, its silent ends cut off."""
         samples = read_audio(clip.path)
         if len(samples) < MIN_SAMPLES:
             return
         samples = samples * np.float32(TARGET_RMS / (np.sqrt(np.mean(samples**2)) + 1e-6))
         # Judged before noise is added: the network learns to hear the voice where it really is.
-        _, speech = clip_frames(samples, Features(self.config.mfcc, self.mel))
-        (loud,) = np.nonzero(speech > 0.5)
-        if len(loud) < MIN_SPEECH_FRAMES:
-            return
-        first, last = max(0, loud[0] - EDGE_FRAMES), min(len(speech), loud[-1] + EDGE_FRAMES)
+        _, speech = clip_rows(samples, self.config.mfcc, self.mel)
+        first, last, babble = 0, len(speech), self.voices
+        if clip.corpus == NOISE:
+            speech, babble = np.zeros_like(speech), []
+        else:
+            (loud,) = np.nonzero(speech > 0.5)
+            if len(loud) < MIN_SPEECH_FRAMES:
+                return
+            first, last = max(0, loud[0] - EDGE_FRAMES), min(len(speech), loud[-1] + EDGE_FRAMES)
         for speed in self.config.speeds:
             spoken = change_speed(samples, speed)
             for copy in range(self.config.copies):
-                sound = augment(spoken, self.noises, self.voices, self.rooms, rng) if copy else spoken
+                sound = augment(spoken, self.noises, babble, self.rooms, rng) if copy else spoken
                 (rows,) = Mfcc(self.config.mfcc, self.mel).push(Block(0, sound))
                 at = np.minimum(np.arange(len(rows.mfcc)) * speed, len(speech) - 1).round().astype(int)
                 keep = slice(round(first / speed), round(last / speed))
-                yield speed, rows.mfcc[keep], speech[at][keep]
+                yield speed, keep.start, rows.mfcc[keep], speech[at][keep]
 
     def write(self, number: int, clips: list[tuple[int, Clip]], folder: Path) -> list[str]:
         """Write one shard; says which files could not be read."""
@@ -109,8 +116,8 @@ class _Worker:
         mfcc, speech, index, skipped = [], [], [], []
         for i, clip in clips:
             try:
-                for speed, rows, heard in self.copies(clip, rng):
-                    index.append((i, round(speed * 100), len(rows)))
+                for speed, before, rows, heard in self.copies(clip, rng):
+                    index.append((i, round(speed * 100), len(rows), before))
                     mfcc.append(rows.astype(np.float16))
                     speech.append(heard.astype(np.float16))
             except FileError as error:
@@ -120,7 +127,7 @@ class _Worker:
         (partial / "skipped.json").write_text(json.dumps(skipped))
         np.save(partial / "mfcc.npy", np.concatenate(mfcc or [np.empty((0, self.config.mfcc.n_mfcc), np.float16)]))
         np.save(partial / "speech.npy", np.concatenate(speech or [np.empty(0, np.float16)]))
-        np.save(partial / "index.npy", np.array(index, np.int64).reshape(-1, 3))
+        np.save(partial / "index.npy", np.array(index, np.int64).reshape(-1, 4))
         os.replace(partial, folder / f"shard-{number:04d}")
         return skipped
 
@@ -154,7 +161,7 @@ def build_store(
 
     Args:
         folder: where the store is, or will be.
-        clips: the training clips, in an order that stays the same.
+        clips: the training clips, in an order that stays the same; those of the corpus `noise` hold no speech.
         noises: audio files of noise.
         config: what the store holds.
         processes: how many work at once; one per core unless told.
@@ -177,9 +184,9 @@ def build_store(
         return
     for partial in folder.glob("partial-*"):  # of a run that was killed
         shutil.rmtree(partial)
-    noise, lines = _read(noises)
-    yield done, len(shards), lines
-    voices, _ = _read([clips[i].path for i in order[:64]])  # named when their own shard is written
+    speech = [clips[i].path for i in order if clips[i].corpus != NOISE]
+    # What cannot be read is named when its own shard is written.
+    noise, voices = _read(noises), _read(speech[:64])
     rooms = simulate_rooms(config.rooms, np.random.default_rng(config.seed))
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
@@ -210,10 +217,12 @@ def build_store(
 
 def _describe(folder: Path, clips: list[Clip], noises: list[Path], config: StoreConfig) -> None:
     # What a store was made from stands in it, before its first shard.
+    # What was made lies beside it, and may be moved with it.
+    beside = folder.parent
     made_from = {
         "config": asdict(config),
-        "clips": [str(clip.path) for clip in clips],
-        "noises": [str(path) for path in noises],
+        "clips": [str(_relative(clip.path, beside)) for clip in clips],
+        "noises": [str(_relative(path, beside)) for path in noises],
     }
     wanted = json.dumps(made_from, sort_keys=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -230,20 +239,22 @@ def _describe(folder: Path, clips: list[Clip], noises: list[Path], config: Store
     partial.replace(description)
 
 
+def _relative(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
 def _skipped(folder: Path, number: int) -> list[str]:
     with suppress(OSError, ValueError):
         return [str(line) for line in json.loads((folder / f"shard-{number:04d}" / "skipped.json").read_text())]
     return []
 
 
-def _read(paths: list[Path]) -> tuple[list[Samples], list[str]]:
-    sounds, skipped = [], []
+def _read(paths: list[Path]) -> list[Samples]:
+    sounds = []
     for path in paths:
-        try:
+        with suppress(FileError):
             sounds.append(read_audio(path))
-        except FileError as error:
-            skipped.append(str(error))
-    return sounds, skipped
+    return sounds
 
 
 @contextmanager
@@ -266,7 +277,8 @@ class FeatureStore:
     """Reads a finished store.
 
     Attributes:
-        entries: (n, 5) int64: clip, speed in per cent, shard, first row, number of rows.
+        entries: (n, 6) int64: clip, speed in per cent, shard, first row, number of rows, and how many rows the clip
+            has before them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -280,11 +292,12 @@ class FeatureStore:
         for number, shard in enumerate(shards):
             index = np.load(shard / "index.npy")
             first = np.concatenate([[0], np.cumsum(index[:, 2])[:-1]]) if len(index) else np.empty(0, np.int64)
-            entries.append(np.stack([index[:, 0], index[:, 1], np.full(len(index), number), first, index[:, 2]], 1))
+            shard_of = np.full(len(index), number)
+            entries.append(np.stack([index[:, 0], index[:, 1], shard_of, first, index[:, 2], index[:, 3]], axis=1))
         self.entries: NDArray[np.int64] = np.concatenate(entries)
 
     def read(self, entry: int, first: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Rows [first, first + n) of an entry, as far as there are: MFCC (m, n_mfcc), speech (m,)."""
-        _, _, shard, at, length = self.entries[entry]
+        _, _, shard, at, length, _ = self.entries[entry]
         keep = slice(at + first, at + min(first + n, length))
         return self._mfcc[shard][keep].astype(np.float32), self._speech[shard][keep].astype(np.float32)

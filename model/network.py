@@ -4,16 +4,19 @@ Written in backend-neutral Keras 3 and built twice from one description: `build_
 clip, with zeros to the left of it; `build_step` sees one hop, with the layers' left context as inputs
 and outputs. The two share weights by layer name and agree to rounding.
 
-    frames (10 ms) -> normalise -> conv, stride 2 (20 ms) -> residual dilated blocks -> 1x1 conv
-                   -> mean and deviation over time, weighted by speech -> embedding
+    frames (10 ms) -> normalise -> conv, stride 2 (20 ms) -> residual dilated blocks -> 1x1 conv of all of them
+                   -> mean and deviation over time, weighted by speech and by gates -> embedding
+                                                          the last block -> is it speech?
 
-After x-vectors (Snyder et al., 2018) with the residual blocks of later TDNNs. Nothing looks at the
-whole utterance but the pooling, and that is three sums. What is summed, and what follows, is in 32 bits
-whatever the precision of the layers before.
+After x-vectors (Snyder et al., 2018) with the residual blocks and the aggregation of all of them of later TDNNs
+(Desplanques et al., 2020). A gate per group of channels says how much a step tells of the voice; since it does
+not look at other steps, the pooling stays a sum. Nothing else looks at the whole utterance. What is summed, and
+what follows, is in 32 bits whatever the precision of the layers before.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import keras
@@ -39,6 +42,7 @@ class NetworkConfig:
     stride: int = 2  # frames per step of everything after it
     dilations: tuple[int, ...] = (2, 3, 4, 5)  # one residual block each, in steps
     pooled: int = 640  # channels that are pooled
+    gates: int = 8  # groups of them, each with a weight of its own for every step; a divisor of `pooled`
     embedding: int = 192  # values of an embedding
     hop_frames: int = 10  # frames of one live hop; a multiple of `stride`
 
@@ -83,12 +87,12 @@ class StepNorm(layers.Layer):  # type: ignore[misc] # Keras ships no types
         return x * ops.cast(factor, x.dtype) + ops.cast(offset, x.dtype)
 
 
-# Gives a layer its left context: `context(name, x, n)` puts n rows before x.
-_Context = Callable[[str, Any, int], Any]
+# Gives a layer its left context: `context(x, n)` puts n rows before x.
+_Context = Callable[[Any, int], Any]
 
 
-def _frame_layers(config: NetworkConfig, mfcc: Any, context: _Context, fused: bool) -> Any:
-    """The layers that work step by step: (B, T, n_mfcc) -> (B, T / stride, pooled)."""
+def _frame_layers(config: NetworkConfig, mfcc: Any, context: _Context, fused: bool) -> tuple[Any, Any, Any]:
+    """The layers that work step by step: (B, T, n_mfcc) -> channels (B, T / stride, pooled), gates, voiced (.., 1)."""
 
     def conv(name: str, x: Any, channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> Any:
         # One wide matrix product, which every backend and LiteRT are fastest at, where others would convolve.
@@ -100,20 +104,33 @@ def _frame_layers(config: NetworkConfig, mfcc: Any, context: _Context, fused: bo
 
     # Not fused into the first convolution: the zeros to the left of a clip stand for a mean row.
     x = layers.BatchNormalization(center=False, scale=False, name="mfcc_norm", dtype="float32")(mfcc)
-    x = context("stem", x, config.kernel - config.stride)
+    x = context(x, config.kernel - config.stride)
     x = layers.ReLU()(conv("stem", x, config.channels, config.kernel, stride=config.stride))
+    every = []
     for i, dilation in enumerate(config.dilations):
-        y = context(f"block{i}", x, 2 * dilation)
+        y = context(x, 2 * dilation)
         y = layers.ReLU()(conv(f"block{i}_wide", y, config.channels, 3, dilation=dilation))
-        x = layers.ReLU()(layers.Add()([x, conv(f"block{i}_mix", y, config.channels, 1)]))
-    return layers.ReLU()(conv("pooled", x, config.pooled, 1))
+        x = layers.ReLU(name=f"block{i}")(layers.Add()([x, conv(f"block{i}_mix", y, config.channels, 1)]))
+        every.append(x)
+    h = layers.ReLU()(conv("pooled", layers.Concatenate()(every) if len(every) > 1 else x, config.pooled, 1))
+    # Begins at one half for every step.
+    gate = layers.Dense(config.gates, "sigmoid", kernel_initializer="zeros", name="gate", dtype="float32")(x)
+    return h, gate, layers.Dense(1, "sigmoid", name="voiced", dtype="float32")(x)
 
 
-def _weighted_sums(h: Any, speech: Any, stride: int) -> tuple[Any, Any, Any]:
-    # A step's weight is the mean speech probability of its frames.
-    weight = layers.AveragePooling1D(stride, dtype="float32")(speech[..., None])
-    h, row = ops.cast(h, "float32"), ops.transpose(weight, (0, 2, 1))
-    return ops.sum(weight, axis=1), ops.matmul(row, h)[:, 0], ops.matmul(row, h * h)[:, 0]
+def _weighted_sums(config: NetworkConfig, h: Any, gate: Any, spoken: Any) -> tuple[Any, Any, Any, Any]:
+    """Sums over the steps: speech (B, 1), weights (B, gates), weighted channels and their squares (B, pooled) each."""
+    h, weight = ops.cast(h, "float32"), spoken * gate
+    rows = ops.transpose(weight, (0, 2, 1))
+    # Every weight times every channel, of which each group keeps its own: one product instead of one per group.
+    own = np.repeat(np.eye(config.gates, dtype=np.float32), config.pooled // config.gates, axis=1)
+    first, second = (ops.sum(ops.matmul(rows, x) * own, axis=1) for x in (h, h * h))
+    return ops.sum(spoken, axis=1), ops.sum(weight, axis=1), first, second
+
+
+def _of_steps(config: NetworkConfig, share: Any) -> Any:
+    # (B, T) -> (B, T / stride, 1): a step has the mean of its frames.
+    return layers.AveragePooling1D(config.stride, dtype="float32")(share[..., None])
 
 
 def _segment_layers(config: NetworkConfig, mean: Any, deviation: Any, fused: bool) -> Any:
@@ -128,9 +145,11 @@ def _segment_layers(config: NetworkConfig, mean: Any, deviation: Any, fused: boo
 
 
 def build_encoder(config: NetworkConfig, *, fused: bool) -> keras.Model:
-    """The whole clip at once: [mfcc (B, T, n_mfcc), speech (B, T)] -> embedding (B, embedding).
+    """The whole clip: `mfcc` (B, T, n_mfcc) and `share` (B, T) in, `embedding` and `voiced` (B, T / stride, 1) out.
 
-    T is any multiple of `stride`. This is the offline meaning that the live encoder must equal.
+    T is any multiple of `stride`. `share` in [0, 1] says how much of each frame is pooled. In training, that is its
+    probability of speech, as a teacher sees it; the fused network has learned to see it, and multiplies the two. This
+    is the offline meaning that the live encoder must equal.
 
     Args:
         config: the shape of the network.
@@ -138,37 +157,41 @@ def build_encoder(config: NetworkConfig, *, fused: bool) -> keras.Model:
             convolutions have taken the normalisation into their kernels and biases.
     """
     mfcc = keras.Input((None, config.n_mfcc), name="mfcc")
-    speech = keras.Input((None,), name="speech")
-    h = _frame_layers(config, mfcc, lambda _name, x, n: layers.ZeroPadding1D((n, 0))(x), fused)
-    weight, first, second = _weighted_sums(h, speech, config.stride)
-    weight = ops.maximum(weight, WEIGHT_FLOOR)
+    share = keras.Input((None,), name="share")
+    h, gate, voiced = _frame_layers(config, mfcc, lambda x, n: layers.ZeroPadding1D((n, 0))(x), fused)
+    spoken = _of_steps(config, share) * (voiced if fused else 1.0)
+    _, weight, first, second = _weighted_sums(config, h, gate, spoken)
+    weight = ops.repeat(ops.maximum(weight, WEIGHT_FLOOR), config.pooled // config.gates, axis=1)
     mean = first / weight
     deviation = ops.sqrt(ops.maximum(second / weight - mean * mean, 0.0) + VARIANCE_FLOOR)
-    return keras.Model([mfcc, speech], _segment_layers(config, mean, deviation, fused), name="encoder")
+    embedding = _segment_layers(config, mean, deviation, fused)
+    return keras.Model({"mfcc": mfcc, "share": share}, {"embedding": embedding, "voiced": voiced}, name="encoder")
 
 
 def build_step(config: NetworkConfig) -> keras.Model:
     """One hop of a stream, fused.
 
-    Inputs: mfcc (1, hop_frames, n_mfcc), speech (1, hop_frames), and one `state_*` (1, n, channels) per
-    layer with left context, zeros at the start of a stream. Outputs, by name: `weight` (1, 1), `first`
-    (1, pooled), `second` (1, pooled), the sums over this hop that the pooling needs, and the next states.
+    Inputs: `mfcc` (1, hop_frames, n_mfcc), `share` (1, hop_frames), and `state` (1, n), the left context of all
+    layers, zeros at the start of a stream. Outputs, by name: `sums` (1, 1 + gates + 2 * pooled), speech, weights,
+    channels and squares summed over this hop, as the pooling needs them, and the next `state`. The states travel
+    as one tensor: handing them to LiteRT one by one takes as long as a layer.
     """
     mfcc = keras.Input((config.hop_frames, config.n_mfcc), batch_size=1, name="mfcc")
-    speech = keras.Input((config.hop_frames,), batch_size=1, name="speech")
-    states: dict[str, Any] = {}
-    outputs: dict[str, Any] = {}
+    share = keras.Input((config.hop_frames,), batch_size=1, name="share")
+    sizes = [(config.kernel - config.stride) * config.n_mfcc, *(2 * d * config.channels for d in config.dilations)]
+    state = keras.Input((sum(sizes),), batch_size=1, name="state")
+    following: list[Any] = []
 
-    def carried(name: str, x: Any, n: int) -> Any:
-        key = f"state_{name}"
-        states[key] = keras.Input((n, x.shape[-1]), batch_size=1, name=key)
-        x = layers.Concatenate(axis=1)([states[key], x])
-        outputs[key] = x[:, -n:, :]
+    def carried(x: Any, n: int) -> Any:
+        size, at = n * x.shape[-1], sum(rows.shape[-1] for rows in following)
+        x = layers.Concatenate(axis=1)([layers.Reshape((n, x.shape[-1]))(state[:, at : at + size]), x])
+        following.append(layers.Reshape((size,))(x[:, -n:, :]))
         return x
 
-    h = _frame_layers(config, mfcc, carried, fused=True)
-    outputs["weight"], outputs["first"], outputs["second"] = _weighted_sums(h, speech, config.stride)
-    return keras.Model({"mfcc": mfcc, "speech": speech, **states}, outputs, name="step")
+    h, gate, voiced = _frame_layers(config, mfcc, carried, fused=True)
+    sums = layers.Concatenate()(list(_weighted_sums(config, h, gate, voiced * _of_steps(config, share))))
+    outputs = {"sums": sums, "state": layers.Concatenate()(following)}
+    return keras.Model({"mfcc": mfcc, "share": share, "state": state}, outputs, name="step")
 
 
 def fused_weights(
@@ -198,6 +221,8 @@ def fused_weights(
             factor, offset = _affine(named[name.removesuffix("_conv") + "_norm"])
             weights[f"{name}/kernel"] = _array(layer.kernel, np.float64) * factor
             weights[f"{name}/bias"] = offset
+    for name, part in product(("gate", "voiced"), ("kernel", "bias")):
+        weights[f"{name}/{part}"] = _array(getattr(named[name], part), np.float64)
     before, after = _affine(named["segment_in_norm"]), _affine(named["segment_out_norm"])
     kernel = _array(named["segment_dense"].kernel, np.float64)
     turn = np.eye(kernel.shape[1]) if geometry is None else geometry

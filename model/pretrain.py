@@ -3,8 +3,8 @@
 A margin softmax (additive angular margin, Deng et al., 2019) over the training voices: each speaker at each
 speed. A voice competes only with voices of its own corpus (of its own language, where a language has
 enough of them), because between corpora the channel would tell them apart. Beside it the network predicts
-what teachers think of each voice as a whole, also of voices that nobody has named. Crops are short and
-spoilt, as live windows are. The program is backend-neutral Keras 3: `KERAS_BACKEND=jax` trains on a GPU.
+what teachers hear in the same crop, also where nobody has named the voice, and which steps are speech. Crops are
+short and spoilt, as live windows are. The program is backend-neutral Keras 3: `KERAS_BACKEND=jax` trains on a GPU.
 """
 
 import json
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from model.corpus import Clip
 from model.feature_store import FeatureStore
 from model.network import NetworkConfig, build_encoder
-from model.teacher import Voice
+from model.teacher import Lessons, Stretch
 from model.verify import Piece, Trials, make_trials
 from stream.errors import UsageError, WeightsError
 from stream.text import one_line
@@ -49,7 +49,7 @@ class PretrainConfig:
     scale: float = 30.0  # of the cosines before the softmax
     margin: float = 0.2  # in radians, reached after a third of the epochs
     channel_db: float = 3.0  # standard deviation of a random smooth filter on every crop
-    gain_db: float = 6.0  # standard deviation of a random gain on every crop
+    gain_db: float = 10.0  # standard deviation of a random gain on every crop
     teacher_weight: float = 20.0  # of the distance to the teachers' embeddings, beside the cross-entropy
     precision: str = "float32"  # of the frame layers while training, or "bfloat16" where that is faster
     seed: int = 1
@@ -118,30 +118,33 @@ def distance_to_teacher(lesson: Any, guess: Any) -> Any:
     return ops.sum(lesson * lesson, axis=-1) - ops.sum(lesson * guess, axis=-1)
 
 
+def surprise(truth: Any, guess: Any) -> Any:
+    """(B,) mean binary cross-entropy of (B, steps, 1) probabilities."""
+    return ops.mean(ops.binary_crossentropy(truth, guess), axis=(1, 2))
+
+
 class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     """Training batches. Batch `i` of epoch `e` is the same in every run: its randomness is drawn from both.
 
     Attributes:
-        voices: whom it draws, the named ones first; the number of a voice is its label.
+        voices: whom it draws, the named ones first: the entries of each; the number of a voice is its label.
         groups: (named voices,) int32, who competes with whom.
-        lessons: (voices, d) what teachers think of each, zeros where nothing; None without teachers.
+        lessons: what teachers say; None without teachers.
     """
 
     def __init__(self, store: FeatureStore, clips: list[Clip], config: PretrainConfig) -> None:
         super().__init__(workers=1, max_queue_size=8)
         self._store, self._config = store, config
         self.epoch = 0
-        self.lessons: NDArray[np.float32] | None = None
+        self.lessons: Lessons | None = None
         entries: dict[tuple[bool, str, int], list[int]] = {}
-        for i, (clip, speed, _, _, _) in enumerate(store.entries):
+        for i, (clip, speed, *_) in enumerate(store.entries):
             speaker = clips[clip].speaker
             entries.setdefault((not speaker, speaker or str(clips[clip].path), int(speed)), []).append(i)
         keys = sorted(entries)
-        self._entries = [np.array(entries[key]) for key in keys]
-        self.voices: list[Voice] = [
-            (clips[store.entries[of[0], 0]], key[2]) for key, of in zip(keys, self._entries, strict=True)
-        ]
-        named = [clip for clip, _ in self.voices if clip.speaker]
+        self.voices = [np.array(entries[key]) for key in keys]
+        said_by = [clips[store.entries[own[0], 0]] for own in self.voices]
+        named = [clip for clip in said_by if clip.speaker]
         languages = Counter(clip.language for clip in named)
         group_names = [
             clip.corpus
@@ -150,11 +153,11 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
         ]
         names = sorted(set(group_names))
         self.groups = np.array([names.index(name) for name in group_names], np.int32)
-        corpora = np.array([clip.corpus for clip, _ in self.voices])
-        # A corpus is drawn with the root of its number of voices: many voices teach more than many
-        # clips, yet no corpus drowns the others.
+        corpora = np.array([clip.corpus for clip in said_by])
+        # A corpus is drawn with the root of its hours: much speech teaches more, yet no corpus drowns the others.
+        rows = np.array([store.entries[own, 4].sum() for own in self.voices])
         self._corpora = [np.nonzero(corpora == corpus)[0] for corpus in sorted(set(corpora))]
-        weights = np.sqrt([len(members) for members in self._corpora])
+        weights = np.sqrt([rows[members].sum() for members in self._corpora])
         self._weights = weights / weights.sum()
 
     def __len__(self) -> int:
@@ -168,33 +171,39 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
         voices = np.empty(config.batch_size, np.int32)
         mfcc = np.empty((config.batch_size, n_frames, config.network.n_mfcc), np.float32)
         speech = np.empty((config.batch_size, n_frames), np.float32)
+        lessons = np.empty((config.batch_size, self.lessons.size if self.lessons else 0), np.float32)
         for row, corpus in enumerate(rng.choice(len(self._corpora), config.batch_size, p=self._weights)):
             members = self._corpora[corpus]
             voices[row] = members[rng.integers(len(members))]
-            mfcc[row], speech[row] = self._crop(self._entries[voices[row]], n_frames, rng)
-            mfcc[row] += self._channel(rng)
+            heard = self._draw(self.voices[voices[row]], n_frames, rng)
+            parts = [self._store.read(*stretch) for stretch in heard]
+            mfcc[row] = np.concatenate([rows for rows, _ in parts]) + self._channel(rng)
+            speech[row] = np.concatenate([probability for _, probability in parts])
+            if self.lessons:
+                lessons[row] = self.lessons.of(int(voices[row]), heard)
         named = voices < len(self.groups)
         labels = np.where(named, voices, 0)  # of a voice without a name nothing is counted
-        inputs = {"mfcc": mfcc, "speech": speech, "label": labels}
-        targets, weights = {"voice": labels}, {"voice": named.astype(np.float32)}
-        if self.lessons is not None:
-            targets["lesson"] = self.lessons[voices]
+        inputs = {"mfcc": mfcc, "share": speech, "label": labels}
+        # As in the pooling, a step is as much speech as its frames are on average.
+        voiced = speech.reshape(config.batch_size, -1, config.network.stride).mean(axis=-1, keepdims=True)
+        targets: dict[str, NDArray[Any]] = {"voice": labels, "voiced": voiced}
+        weights = {"voice": named.astype(np.float32), "voiced": np.ones(len(voices), np.float32)}
+        if self.lessons:
+            targets["lesson"] = lessons
             weights["lesson"] = np.ones(len(voices), np.float32)
         return inputs, targets, weights
 
-    def _crop(
-        self, entries: NDArray[np.int64], n_frames: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        mfcc, speech, missing = [], [], n_frames
-        while missing > 0:  # one-second words are joined
+    def _draw(self, entries: NDArray[np.int64], n_frames: int, rng: np.random.Generator) -> list[Stretch]:
+        # Stretches of a voice that make so many frames: one-second words are joined.
+        heard: list[Stretch] = []
+        missing = n_frames
+        while missing > 0:
             entry = int(entries[rng.integers(len(entries))])
             length = int(self._store.entries[entry, 4])
             first = int(rng.integers(max(1, length - missing + 1)))
-            rows, heard = self._store.read(entry, first, missing)
-            mfcc.append(rows)
-            speech.append(heard)
-            missing -= len(rows)
-        return np.concatenate(mfcc), np.concatenate(speech)
+            heard.append((entry, first, min(missing, length - first)))
+            missing -= heard[-1][2]
+        return heard
 
     def _channel(self, rng: np.random.Generator) -> NDArray[np.float32]:
         # A constant filter adds a constant to every cepstral row. A smooth one decays with the
@@ -217,7 +226,7 @@ class Pretraining:
         clips: the training clips the store was built from, in the same order.
         dev: pieces of dev speech, 2 s each, on which every epoch is measured.
         folder: where checkpoints go.
-        teacher: tells what to predict of voices, (voices, d); see `model.teacher.read_teacher`.
+        teacher: gives the lessons of the entries of the voices; see `model.teacher.read_teacher`.
 
     Raises:
         WeightsError: the folder holds a checkpoint of another configuration or of other voices.
@@ -230,7 +239,7 @@ class Pretraining:
         clips: list[Clip],
         dev: list[Piece],
         folder: Path,
-        teacher: Callable[[Sequence[Voice]], NDArray[np.float32]] | None = None,
+        teacher: Callable[[Sequence[NDArray[np.int64]]], Lessons] | None = None,
     ) -> None:
         keras.utils.set_random_seed(config.seed)
         self.config, self._dev = config, dev
@@ -242,16 +251,19 @@ class Pretraining:
             keras.config.set_dtype_policy("float32")
         label = keras.Input((), dtype="int32", name="label")
         self._softmax = MarginSoftmax(self._crops.groups, config.scale, name="voice")
-        outputs = {"voice": self._softmax([self.encoder.output, label])}
-        losses: dict[str, Any] = {"voice": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
+        embedding, voiced = (self.encoder.output[name] for name in ("embedding", "voiced"))
+        outputs = {"voice": self._softmax([embedding, label]), "voiced": voiced}
+        losses: dict[str, Any] = {
+            "voice": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "voiced": surprise,
+        }
         if teacher is not None:
             self._crops.lessons = teacher(self._crops.voices)
-            self._lesson = keras.layers.Dense(self._crops.lessons.shape[1], use_bias=False, name="lesson_dense")
-            lesson = self._lesson(self.encoder.output)
+            self._lesson = keras.layers.Dense(self._crops.lessons.size, use_bias=False, name="lesson_dense")
+            lesson = self._lesson(embedding)
             outputs["lesson"] = keras.layers.UnitNormalization(axis=-1, name="lesson")(lesson)
             losses["lesson"] = distance_to_teacher
-        mfcc, speech = self.encoder.inputs
-        self._model = keras.Model({"mfcc": mfcc, "speech": speech, "label": label}, outputs)
+        self._model = keras.Model({**self.encoder.input, "label": label}, outputs)
         steps = config.epochs * config.steps_per_epoch
         warm_up = min(500, steps // 10)
         rate = keras.optimizers.schedules.CosineDecay(
@@ -346,8 +358,8 @@ class Pretraining:
         """The dev trials, scored by the encoder as it is now."""
         if not self._dev:
             return []
-        inputs = {"mfcc": np.stack([p.mfcc for p in self._dev]), "speech": np.stack([p.speech for p in self._dev])}
-        embeddings = self.encoder.predict(inputs, batch_size=64, verbose=0)
+        inputs = {"mfcc": np.stack([p.mfcc for p in self._dev]), "share": np.stack([p.speech for p in self._dev])}
+        embeddings = self.encoder.predict(inputs, batch_size=64, verbose=0)["embedding"]
         if (geometry := self.geometry) is not None:
             embeddings = embeddings @ geometry
             embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)

@@ -1,5 +1,6 @@
 """`livespeaker pretrain`: from a corpus to a folder of weights, each part kept so that a killed run goes on.
 
+work/noise        sounds that are no voice, made
 work/features     the feature store, shard by shard
 work/dev.npz      features of the dev speakers, on whom every epoch is measured
 work/checkpoint   the network after the last finished epoch
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from model.corpus import NOISE, Clip, audio_files, read_corpus
 from model.feature_store import FeatureStore, StoreConfig, build_store
+from model.made_noise import write_noises
 from model.teacher import read_teacher
 from model.verify import cut_pieces, dev_frames, make_trials
 from stream.clock import SAMPLE_RATE
@@ -103,6 +105,7 @@ def pretrain(
     train = [clip for clip in clips if clip.split == "train" and (clip.speaker or teacher)]
     dev = [clip for clip in clips if clip.split == "dev" and clip.speaker]
     noises = _noises(corpus, noise)
+    noises = noises[: len(noises) - len(noises) // 10]  # the rest is for measuring, as the last speakers are
     # Read when TensorFlow is imported, which is here: it writes to the screen otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -121,6 +124,8 @@ def pretrain(
         _make_folder(folder)
     try:
         with FileLock(work / "lock", timeout=0):
+            noises += write_noises(work / "noise", store.made_noises, seed=config.seed)
+            train += [Clip(path, NOISE, "", "train") for path in noises]  # to learn what no voice is
             # Closed at once, and not when it is collected: it has processes to end.
             with closing(build_store(work / "features", train, noises, store, processes=processes)) as building:
                 for done, total, skipped in building:
@@ -138,7 +143,7 @@ def pretrain(
                     "Nobody to measure on: no dev corpus has two speakers with two clips of 2 s each. The training "
                     "goes on without error rates, but the weights cannot be calibrated before there are some."
                 )
-            ask = partial(read_teacher, teacher, corpus) if teacher else None
+            ask = partial(read_teacher, teacher, corpus, train, features.entries) if teacher else None
             training = Pretraining(config, features, train, pieces, work / "checkpoint", ask)
             _train(training, screen)
             screen.say("Converting and calibrating")
@@ -181,12 +186,13 @@ def _heard(features: FeatureStore, clips: list[Clip], config: StoreConfig) -> di
     """Clips, speakers and hours of speech by corpus, as far as they could be used."""
     copies = config.copies * len(config.speeds)
     seconds: dict[Clip, float] = defaultdict(float)
-    for clip, speed, _, _, rows in features.entries:
+    for clip, speed, _, _, rows, _ in features.entries:
         # Every copy is a recording in itself; the hours are those of the corpus.
         seconds[clips[clip]] += rows * speed / 100 * config.mfcc.hop_length / SAMPLE_RATE / copies
     speakers: dict[str, set[str]] = defaultdict(set)
     for clip in seconds:
-        speakers[clip.corpus].add(clip.speaker)
+        if clip.corpus != NOISE:
+            speakers[clip.corpus].add(clip.speaker)
     if len(set().union(*speakers.values()) - {""}) < 2:
         raise FileError(
             "expected at least two training speakers with speech, found fewer; "

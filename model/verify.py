@@ -6,7 +6,7 @@ sessions of a speaker where there are any, and every figure is one corpus's own.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.corpus import Clip, read_audio
-from model.feature_store import clip_frames, mel_filter_bank
+from model.feature_store import clip_rows, mel_filter_bank
 from model.metrics import equal_error_rate
 from stream.errors import FileError
-from stream.features import Features
 from stream.mfcc import MfccConfig
 
-__all__ = ["Piece", "Spoken", "Trials", "cosine", "cut_pieces", "dev_frames", "make_trials"]
+__all__ = ["Piece", "Spoken", "Trials", "cosine", "cut_pieces", "cut_stretches", "dev_frames", "make_trials"]
 
 ClipFrames = tuple[Clip, NDArray[np.float32], NDArray[np.float32]]
 
@@ -86,7 +85,7 @@ def dev_frames(
                 on_skip(str(error))
                 continue
             if len(samples) >= mfcc.n_fft:
-                frames.append((clip, *clip_frames(samples, Features(mfcc, bank))))
+                frames.append((clip, *clip_rows(samples, mfcc, bank)))
         _write_cache(cache, clips, made_from, frames)
     on_done(len(clips))
     return frames
@@ -120,6 +119,41 @@ def _write_cache(cache: Path, clips: list[Clip], made_from: str, frames: list[Cl
     partial.replace(cache)
 
 
+def cut_stretches(
+    heard: Sequence[tuple[int, NDArray[np.floating]]], n: int, *, unit: int = 1
+) -> Iterator[list[tuple[int, slice]]]:
+    """Where there is speech of one length in the clips of a speaker.
+
+    A clip that is long enough gives stretches of its own, side by side; shorter ones are joined, without their
+    silent ends, until they are long enough, so that one-second words can be compared at two seconds.
+
+    Args:
+        heard: the length of every clip, and its speech probabilities, one for every `unit` of length.
+        n: the length that is wanted.
+        unit: see `heard`.
+
+    Yields:
+        The clips, by number, that a stretch is joined from, and what is taken of each.
+    """
+    joined: list[tuple[int, slice]] = []
+    missing = n
+    for clip, (length, speech) in enumerate(heard):
+        if length >= n:
+            for at in range(0, length - n + 1, n):
+                if speech[at // unit : (at + n) // unit].mean() >= MIN_SPEECH_SHARE:
+                    yield [(clip, slice(at, at + n))]
+            continue
+        (loud,) = np.nonzero(speech > 0.5)
+        if len(loud):
+            first = int(loud[0]) * unit
+            taken = min(missing, (int(loud[-1]) + 1) * unit - first)
+            joined.append((clip, slice(first, first + taken)))
+            missing -= taken
+        if not missing:
+            yield joined
+            joined, missing = [], n
+
+
 def cut_pieces(
     frames: list[ClipFrames],
     n_frames: int,
@@ -127,10 +161,7 @@ def cut_pieces(
     per_speaker: int = 16,
     seed: int = 0,
 ) -> list[Piece]:
-    """Pieces of `n_frames`, cut where there is speech.
-
-    A clip that is long enough gives pieces of its own; shorter clips of a speaker are joined until they
-    are long enough, without their silent ends, so that one-second words can be compared at two seconds.
+    """Pieces of `n_frames`, as `cut_stretches` finds them.
 
     Args:
         frames: (clip, MFCC rows, speech probabilities) of every clip.
@@ -144,30 +175,12 @@ def cut_pieces(
         by_speaker[clip.corpus, clip.speaker].append((clip, mfcc, speech))
     pieces: list[Piece] = []
     for (corpus, speaker), clips in sorted(by_speaker.items(), key=lambda item: item[0]):
-        found: list[Piece] = []
-        joined: list[ClipFrames] = []
-        for clip, mfcc, speech in clips:
-            for at in range(0, len(mfcc) - n_frames + 1, n_frames):
-                cut = slice(at, at + n_frames)
-                found.append(Piece(corpus, speaker, frozenset([clip.session]), mfcc[cut], speech[cut]))
-            (spoken,) = np.nonzero(speech > 0.5)
-            if len(mfcc) >= n_frames or not len(spoken):
-                continue
-            word = slice(spoken[0], spoken[-1] + 1)
-            joined.append((clip, mfcc[word], speech[word]))
-            if sum(len(m) for _, m, _ in joined) >= n_frames:
-                found.append(
-                    Piece(
-                        corpus,
-                        speaker,
-                        frozenset(c.session for c, _, _ in joined),
-                        np.concatenate([m for _, m, _ in joined])[:n_frames],
-                        np.concatenate([s for _, _, s in joined])[:n_frames],
-                    )
-                )
-                joined = []
-        found = [piece for piece in found if piece.speech.mean() >= MIN_SPEECH_SHARE]
-        pieces += [found[i] for i in sorted(rng.permutation(len(found))[:per_speaker])]
+        found = list(cut_stretches([(len(speech), speech) for _, _, speech in clips], n_frames))
+        for i in sorted(rng.permutation(len(found))[:per_speaker]):
+            sessions = frozenset(clips[clip][0].session for clip, _ in found[i])
+            mfcc = np.concatenate([clips[clip][1][cut] for clip, cut in found[i]])
+            speech = np.concatenate([clips[clip][2][cut] for clip, cut in found[i]])
+            pieces.append(Piece(corpus, speaker, sessions, mfcc, speech))
     return pieces
 
 

@@ -23,7 +23,7 @@ from stream.mfcc import MfccConfig
 
 __all__ = ["FORMAT", "SHIPPED", "Weights", "load_weights_folder", "write_manifest"]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout. A program refuses what it does not know."""
 
 SHIPPED = Path(__file__).parent / "weights"

@@ -289,6 +289,7 @@ def verify(
         crops = cut_crops(
             clips,
             lengths,
+            encoder,
             per_speaker=per_speaker,
             seed=seed,
             on_done=lambda done: screen.progress("crops", done, named),
@@ -479,4 +480,4 @@ def _stages(encoder: "Encoder", profile: "Profile") -> "Stages":
     from model.scoring import Scorer
     from stream.recognizer import Stages
 
-    return Stages(encoder.features, encoder.stream, lambda: Scorer(profile.voices, encoder.weights))
+    return Stages(encoder.mfcc, encoder.stream, lambda: Scorer(profile.voices, encoder.weights))

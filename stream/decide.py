@@ -123,11 +123,11 @@ class Decide:
     def push(self, scores: Scores) -> list[Turn]:
         """The turns that this hop makes final, then the tentative one that it changes."""
         self._step(scores)
-        turns: list[Turn] = []
-        if len(self._waiting) > self.config.lag_hops:
-            turns += self._decide(self._path()[0])
+        path, turns = self._path(), []
+        if len(path) > self.config.lag_hops:
+            turns = self._decide(path.pop(0))
             self._waiting.popleft()
-        return turns + self._tell()
+        return turns + self._tell(path)
 
     def flush(self) -> list[Turn]:
         """The rest, decided with what there is."""
@@ -181,11 +181,11 @@ class Decide:
         self._open = None
         return closed
 
-    def _tell(self) -> list[Turn]:
-        """Bring `current` up to date; a tentative turn when it is news."""
+    def _tell(self, path: list[_Hop]) -> list[Turn]:
+        """Bring `current` up to date with the hops that are not decided; a tentative turn when it is news."""
         run = copy.copy(self._open)
         settled = run is not None
-        for hop in self._path():
+        for hop in path:
             if run and run.ended_by(hop):
                 run, settled = None, False
             if run:

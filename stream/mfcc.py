@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from stream.clock import SAMPLE_RATE
 from stream.errors import UsageError
-from stream.records import Block, MfccRows
+from stream.records import Block, Frames
 
 __all__ = ["Mfcc", "MfccConfig"]
 
@@ -61,7 +61,7 @@ class MfccConfig:
 
 
 class Mfcc:
-    """A stage: `Block` at 16 kHz in, `MfccRows` out, one row per 10 ms.
+    """A stage: `Block` at 16 kHz in, `Frames` out, one row per 10 ms.
 
     Row `i` covers samples `[start + i * hop_length, start + i * hop_length + n_fft)` and comes out as
     soon as the last of them is in. Samples at the end that do not fill a frame give no row, as in librosa.
@@ -92,7 +92,7 @@ class Mfcc:
         """Samples that a row reaches beyond its own hop."""
         return self.config.n_fft - self.config.hop_length
 
-    def push(self, block: Block) -> list[MfccRows]:
+    def push(self, block: Block) -> list[Frames]:
         """The rows that are ready now."""
         if self._next is None:
             self._next = block.start
@@ -102,11 +102,11 @@ class Mfcc:
         self._rest = samples[n * hop :].copy()
         if n == 0:
             return []
-        rows = MfccRows(self._next, self._rows(samples, n))
+        rows = Frames(self._next, self._rows(samples, n))
         self._next += n * hop
         return [rows]
 
-    def flush(self) -> list[MfccRows]:
+    def flush(self) -> list[Frames]:
         """Nothing: a row that lacks samples is no row."""
         return []
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.decide import Decide
-from stream.features import Features
+from stream.mfcc import Mfcc
 from stream.records import Block, Embedding, Frames, Gap, Loss, Scores, Snapshot, Turn
 from stream.resample import Resampler
 
@@ -29,7 +29,7 @@ class EncoderStage(Protocol):
     def latency_samples(self) -> int:
         """Samples that a record waits for."""
 
-    def push(self, frames: Frames) -> list[Embedding]:
+    def push(self, rows: Frames) -> list[Embedding]:
         """What is ready now."""
 
     def flush(self) -> list[Embedding]:
@@ -53,7 +53,7 @@ class ScorerStage(Protocol):
 class Stages:
     """How to make the stages that need weights or voices. Called at the start and after every gap."""
 
-    features: Callable[[], Features]
+    mfcc: Callable[[], Mfcc]
     encoder: Callable[[], EncoderStage]
     scorer: Callable[[], ScorerStage]
     decide: Callable[[], Decide] = Decide
@@ -64,7 +64,7 @@ class _Chain:
 
     def __init__(self, stages: Stages, rate: int) -> None:
         self.resampler = Resampler(rate)
-        self.features = stages.features()
+        self.mfcc = stages.mfcc()
         self.encoder = stages.encoder()
         self.scorer = stages.scorer()
         self.decide = stages.decide()
@@ -76,7 +76,7 @@ class _Chain:
     @property
     def latency_samples(self) -> int:
         """Samples from a sample's arrival to the first decision that has heard it."""
-        early = (self.resampler, self.features, self.encoder, self.scorer)
+        early = (self.resampler, self.mfcc, self.encoder, self.scorer)
         return sum(stage.latency_samples for stage in early)
 
     @property
@@ -90,7 +90,7 @@ class _Chain:
 
     def flush(self) -> list[Turn]:
         turns = [turn for sound in self.resampler.flush() for turn in self._hear(sound)]
-        turns += [turn for frames in self.features.flush() for turn in self._encode(frames)]
+        turns += [turn for rows in self.mfcc.flush() for turn in self._encode(rows)]
         turns += [turn for embedding in self.encoder.flush() for turn in self._score(embedding)]
         turns += self.decide.flush()
         # The last hop may be a part of one: nobody speaks beyond the sound, or into the gap that follows it.
@@ -99,10 +99,10 @@ class _Chain:
     def _hear(self, sound: Block) -> list[Turn]:
         self._end = sound.start + len(sound.samples)
         self._recent = np.concatenate([self._recent, sound.samples])[-HOP_SAMPLES:]
-        return [turn for frames in self.features.push(sound) for turn in self._encode(frames)]
+        return [turn for rows in self.mfcc.push(sound) for turn in self._encode(rows)]
 
-    def _encode(self, frames: Frames) -> list[Turn]:
-        return [turn for embedding in self.encoder.push(frames) for turn in self._score(embedding)]
+    def _encode(self, rows: Frames) -> list[Turn]:
+        return [turn for embedding in self.encoder.push(rows) for turn in self._score(embedding)]
 
     def _score(self, embedding: Embedding) -> list[Turn]:
         turns = []

@@ -13,13 +13,11 @@ from stream.clock import SAMPLE_RATE
 
 __all__ = [
     "UNKNOWN",
-    "Activity",
     "Block",
     "Embedding",
     "Frames",
     "Gap",
     "Loss",
-    "MfccRows",
     "Scores",
     "Snapshot",
     "Turn",
@@ -63,29 +61,11 @@ class Loss:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class MfccRows:
+class Frames:
     """MFCC rows, one per 10 ms."""
 
     start: int  # first sample of the first row's window, at 16 kHz
     mfcc: FloatArray  # (n, n_mfcc)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Activity:
-    """How probably consecutive chunks of sound are speech."""
-
-    start: int  # first sample of the first chunk, at 16 kHz
-    speech: FloatArray  # (n,) in [0, 1]
-    chunk_samples: int  # samples that one probability covers
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Frames:
-    """MFCC rows, one per 10 ms, with the probability that each is speech."""
-
-    start: int  # first sample of the first row's window, at 16 kHz
-    mfcc: FloatArray  # (n, n_mfcc)
-    speech: FloatArray  # (n,) in [0, 1]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -83,7 +83,7 @@ def write_profile(folder: Path) -> Path:
 
 def stages(people: Sequence[Voice] | None = None, decide: Callable[[], Decide] = Decide) -> Stages:
     known = voices() if people is None else people
-    return Stages(encoder().features, encoder().stream, lambda: Scorer(known, weights()), decide)
+    return Stages(encoder().mfcc, encoder().stream, lambda: Scorer(known, weights()), decide)
 
 
 def blocks(samples: np.ndarray, size: int, start: int = 0, rate: int = SAMPLE_RATE) -> Iterator[Block]:

@@ -39,17 +39,15 @@ class Joined:
 
 
 def whole_frames(samples: np.ndarray) -> Frames:
-    frames = run(encoder().features(), [Block(0, samples)])
-    return Frames(0, np.concatenate([f.mfcc for f in frames]), np.concatenate([f.speech for f in frames]))
+    [frames] = run(encoder().mfcc(), [Block(0, samples)])
+    return frames
 
 
 def cut_frames(frames: Frames) -> Callable[[Sequence[int]], list[Frames]]:
     def pieces(sizes: Sequence[int]) -> list[Frames]:
         edges = [0, *itertools.accumulate(sizes)]
         assert edges[-1] == len(frames.mfcc)
-        return [
-            Frames(160 * a, frames.mfcc[a:b].copy(), frames.speech[a:b].copy()) for a, b in itertools.pairwise(edges)
-        ]
+        return [Frames(160 * a, frames.mfcc[a:b].copy()) for a, b in itertools.pairwise(edges)]
 
     return pieces
 
@@ -136,7 +134,7 @@ def test_from_samples_to_embeddings_streams_alike() -> None:
         return [Block(a, samples[a:b]) for a, b in itertools.pairwise(edges)]
 
     assert_streams_alike(
-        lambda: Joined(encoder().features(), encoder().stream()),
+        lambda: Joined(encoder().mfcc(), encoder().stream()),
         pieces,
         len(samples),
         hop=HOP_SAMPLES,
@@ -148,16 +146,14 @@ def test_from_samples_to_embeddings_streams_alike() -> None:
 def test_context_is_carried_from_hop_to_hop() -> None:
     # The same steps are pooled whichever frames share a hop: what a step sees does not end where its hop begins.
     frames = whole_frames(conversation(0.8, 5))
-    only = np.zeros_like(frames.speech)
-    only[200:300] = 1
     totals = []
-    for dropped in (0, 4, 6):
-        layers = FrameLayers(encoder().weights)
-        hops = run(layers, [Frames(0, frames.mfcc[dropped:], only[dropped:])])
-        totals.append(np.sum([hop.sums for hop in hops], axis=0))
-    assert totals[0][0] == pytest.approx(100 / encoder().weights.network["stride"])
+    for dropped in (0, 10, 30):
+        hops = run(FrameLayers(encoder().weights), [Frames(0, frames.mfcc[dropped:])])
+        settled = hops[20 - dropped // 10 : 40 - dropped // 10]
+        totals.append(np.sum([hop.sums for hop in settled], axis=0))
+    assert totals[0][0] > 10
     for other in totals[1:]:
-        np.testing.assert_allclose(other, totals[0], rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(other, totals[0], rtol=1e-3, atol=1e-2)
 
 
 def test_two_streams_do_not_disturb_each_other(frames: Frames) -> None:
@@ -166,7 +162,7 @@ def test_two_streams_do_not_disturb_each_other(frames: Frames) -> None:
     got = []
     for piece in cut_frames(frames)([HOP_FRAMES] * (len(frames.mfcc) // HOP_FRAMES) + [len(frames.mfcc) % HOP_FRAMES]):
         got += one.push(piece)
-        two.push(Frames(piece.start, piece.mfcc[::-1].copy(), piece.speech))
+        two.push(Frames(piece.start, piece.mfcc[::-1].copy()))
     got += one.flush()
     for key, value in of_embeddings(got).items():
         np.testing.assert_array_equal(value, alone[key], err_msg=key)

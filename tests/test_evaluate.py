@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from model import evaluate
+from model import Encoder
 from model.corpus import Clip, read_audio, read_test_corpus
 from model.evaluate import PEER, WHOLE, Figures, cut_crops, ratio_to_peer, verify
 from model.verify import make_trials
@@ -19,6 +19,7 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, UsageError
 
 ENROL = Path(__file__).parents[1] / "stream" / "demo" / "enrol"
+ENCODER = Encoder.load()
 STUB = """
 import sys, numpy as np
 with np.load(sys.argv[3]) as crops:  # after -I and the program that this one stands for
@@ -48,7 +49,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_crops_are_of_one_length_and_of_speech(people: Path):
     skipped: list[str] = []
-    crops = cut_crops(read_test_corpus(people), [1.0, 2.0, WHOLE], on_skip=skipped.append)
+    crops = cut_crops(read_test_corpus(people), [1.0, 2.0, WHOLE], ENCODER, on_skip=skipped.append)
     assert {len(crop.samples) for crop in crops[1.0]} == {SAMPLE_RATE}
     assert {len(crop.samples) for crop in crops[2.0]} == {2 * SAMPLE_RATE}
     assert len(crops[WHOLE]) == 9
@@ -56,7 +57,7 @@ def test_crops_are_of_one_length_and_of_speech(people: Path):
     assert "broken.wav" in skipped[0]
     for crop in crops[1.0]:
         assert np.sqrt(np.mean(crop.samples**2)) > 1e-3
-    assert len(cut_crops(read_test_corpus(people), [1.0], per_speaker=2)[1.0]) == 6
+    assert len(cut_crops(read_test_corpus(people), [1.0], ENCODER, per_speaker=2)[1.0]) == 6
 
 
 def test_words_are_joined_without_their_silent_ends(tmp_path: Path):
@@ -66,7 +67,7 @@ def test_words_are_joined_without_their_silent_ends(tmp_path: Path):
         word = samples[SAMPLE_RATE * (i + 2) :][: round(0.8 * SAMPLE_RATE)]
         soundfile.write(tmp_path / f"{i}.wav", np.pad(word, SAMPLE_RATE // 2), SAMPLE_RATE)
         clips.append(Clip(tmp_path / f"{i}.wav", "words", "ann", "dev"))
-    crops = cut_crops(clips, [2.0])[2.0]
+    crops = cut_crops(clips, [2.0], ENCODER)[2.0]
     assert crops
     for crop in crops:
         assert len(crop.sessions) >= 2
@@ -75,7 +76,7 @@ def test_words_are_joined_without_their_silent_ends(tmp_path: Path):
 
 
 def test_pieces_of_one_recording_are_never_a_trial(people: Path):
-    crops = cut_crops(read_test_corpus(people), [1.0])[1.0]
+    crops = cut_crops(read_test_corpus(people), [1.0], ENCODER)[1.0]
     [trials] = make_trials(crops, np.eye(len(crops)))
     recordings: dict[tuple[str, frozenset[str]], int] = {}
     for crop in crops:
@@ -89,8 +90,8 @@ def test_a_copy_of_a_recording_is_named_and_left_out(people: Path, tmp_path: Pat
     shutil.copytree(people, tmp_path / "people")
     shutil.copyfile(people / "Rob" / "0.wav", tmp_path / "people" / "Angus" / "again.wav")
     skipped: list[str] = []
-    crops = cut_crops(read_test_corpus(tmp_path / "people"), [1.0], on_skip=skipped.append)[1.0]
-    assert len(crops) == len(cut_crops(read_test_corpus(people), [1.0])[1.0])
+    crops = cut_crops(read_test_corpus(tmp_path / "people"), [1.0], ENCODER, on_skip=skipped.append)[1.0]
+    assert len(crops) == len(cut_crops(read_test_corpus(people), [1.0], ENCODER)[1.0])
     assert any("again.wav" in line and "copy" in line for line in skipped)
 
 
@@ -144,12 +145,12 @@ def test_one_speaker_or_one_clip_each_is_refused(tmp_path: Path, people: Path):
         read_test_corpus(tmp_path / "one")
     clips = [clip for clip in read_test_corpus(people) if clip.path.name == "0.wav"]
     with pytest.raises(FileError, match="expected two speakers with two recordings"):
-        verify(cut_crops(clips, [1.0]), evaluate.Encoder.load())
+        verify(cut_crops(clips, [1.0], ENCODER), ENCODER)
 
 
 @pytest.mark.parametrize("python", ["/nowhere/python", sys.executable])
 def test_a_peer_that_cannot_be_asked_is_refused_in_one_line(python: str, people: Path):
-    crops = cut_crops(read_test_corpus(people), [1.0], per_speaker=2)
+    crops = cut_crops(read_test_corpus(people), [1.0], ENCODER, per_speaker=2)
     with pytest.raises(UsageError, match="Resemblyzer") as caught:
-        verify(crops, evaluate.Encoder.load(), peer_python=Path(python))
+        verify(crops, ENCODER, peer_python=Path(python))
     assert "\n" not in str(caught.value)

@@ -196,7 +196,7 @@ def test_renaming_two_speakers_swaps_their_scores_and_turns(three_turns: np.ndar
     angus, rob, sally = voices()
     swapped = [angus, replace(rob, name="Sally"), replace(sally, name="Rob")]
     other = {"Rob": "Sally", "Sally": "Rob"}
-    stage, frames = encoder().stream(), encoder().features().push(Block(0, three_turns))
+    stage, frames = encoder().stream(), encoder().mfcc().push(Block(0, three_turns))
     embeddings = [embedding for each in frames for embedding in stage.push(each)]
     assert len(embeddings) > 100
     one, two = Scorer(voices(), weights()), Scorer(swapped, weights())

@@ -1,4 +1,4 @@
-"""MFCC, voice activity and their join: equal to librosa, and the same however the sound is cut."""
+"""MFCC: equal to librosa's, and the same however the sound is cut. And who of them is speech, for training."""
 
 import functools
 import itertools
@@ -7,11 +7,12 @@ import librosa
 import numpy as np
 import pytest
 
+from model.corpus import read_audio
+from model.feature_store import clip_rows, mel_filter_bank
+from stream.demonstration import CONVERSATION
 from stream.errors import UsageError
-from stream.features import Features
 from stream.mfcc import Mfcc, MfccConfig
 from stream.records import Block
-from stream.vad import Vad
 from tests.parity import assert_streams_alike, run, split_block
 
 CONFIG = MfccConfig()
@@ -38,10 +39,6 @@ def _rows(records: list) -> dict[str, np.ndarray]:
     for before, after in itertools.pairwise(records):
         assert after.start == before.start + 160 * len(before.mfcc)
     return {"start": np.array([records[0].start]), "mfcc": np.concatenate([r.mfcc for r in records])}
-
-
-def _frames(records: list) -> dict[str, np.ndarray]:
-    return _rows(records) | {"speech": np.concatenate([r.speech for r in records])}
 
 
 def test_mfcc_is_librosas_and_does_not_depend_on_the_cut(filter_bank, sound):
@@ -75,41 +72,24 @@ def test_digital_silence_is_finite(filter_bank):
     np.testing.assert_allclose(rows.mfcc[:, 1:], 0, atol=1e-4)
 
 
-def test_voice_activity_does_not_depend_on_the_cut(sound):
-    assert_streams_alike(
-        Vad,
-        functools.partial(split_block, Block(0, sound)),
-        len(sound),
-        hop=512,
-        gather=lambda records: {"speech": np.concatenate([r.speech for r in records])},
-        atol=1e-6,
-    )
-
-
-def test_features_do_not_depend_on_the_cut_and_every_row_has_its_probability(filter_bank, sound):
-    whole = assert_streams_alike(
-        lambda: Features(CONFIG, filter_bank),
-        functools.partial(split_block, Block(1_600, sound)),
-        len(sound),
-        hop=160,
-        gather=_frames,
-        atol=1e-5,
-    )
-    (activity,) = Vad().push(Block(0, sound))
-    middles = np.arange(len(whole["mfcc"])) * 160 + 256
-    expected = activity.speech[np.minimum(middles // 512, len(activity.speech) - 1)]
-    np.testing.assert_allclose(whole["speech"], expected, atol=1e-6)
-
-
 def test_a_row_waits_no_longer_than_the_latency_says(filter_bank, sound):
-    stage, given = Features(CONFIG, filter_bank), 0
-    for at, sample in enumerate(sound):
+    stage, given = Mfcc(CONFIG, filter_bank), 0
+    for at, sample in enumerate(sound[:4_000]):
         given += sum(len(f.mfcc) for f in stage.push(Block(at, np.array([sample]))))
-        heard = at + 1
-        due = max(0, (heard - stage.latency_samples) // 160)
-        assert given >= due
-        if at > 4_000:
-            break
+        assert given >= max(0, (at + 1 - stage.latency_samples) // 160)
+
+
+def test_every_row_is_told_whether_it_is_speech():
+    samples = read_audio(CONVERSATION)[: 8 * 16_000]
+    bank = mel_filter_bank(CONFIG)
+    rows, speech = clip_rows(samples, CONFIG, bank)
+    assert len(rows) == len(speech) == 1 + (len(samples) - CONFIG.n_fft) // CONFIG.hop_length
+    loud = rows[:, 0] > np.percentile(rows[:, 0], 60)
+    assert speech[loud].mean() > 0.8
+    assert speech[rows[:, 0] < np.percentile(rows[:, 0], 10)].mean() < 0.3
+    # A chunk of 32 ms has three rows or four.
+    changes = np.flatnonzero(np.diff(speech))
+    assert set(np.diff(changes)) <= {3, 4, 6, 7, 10}
 
 
 def test_settings_that_cannot_be_are_refused():
