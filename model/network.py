@@ -173,8 +173,7 @@ def build_step(config: NetworkConfig) -> keras.Model:
 
     Inputs: `mfcc` (1, hop_frames, n_mfcc), `share` (1, hop_frames), and `state` (1, n), the left context of all
     layers, zeros at the start of a stream. Outputs, by name: `sums` (1, 1 + gates + 2 * pooled), speech, weights,
-    channels and squares summed over this hop, as the pooling needs them, and the next `state`. The states travel
-    as one tensor: handing them to LiteRT one by one takes as long as a layer.
+    channels and squares summed over this hop, as the pooling needs them, and the next `state`.
     """
     mfcc = keras.Input((config.hop_frames, config.n_mfcc), batch_size=1, name="mfcc")
     share = keras.Input((config.hop_frames,), batch_size=1, name="share")
