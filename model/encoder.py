@@ -131,7 +131,7 @@ class Pooling:
         self._kernel, self._bias = weights.dense
         self._pooled, self._gates = len(self._kernel) // 2, int(weights.network["gates"])
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
-        self._sums = np.zeros((max(WINDOW_HOPS), self.n_sums))  # of the last hops, a ring
+        self._sums = np.zeros((max(WINDOW_HOPS), self.n_sums), np.float32)  # of the last hops, a ring
         self._age = np.arange(max(WINDOW_HOPS))[::-1].copy()  # of its rows, in hops
         self._fresh = 0  # hops since the last pause
         self._pause = 0  # quiet hops in a row
@@ -157,14 +157,14 @@ class Pooling:
         self._fresh = 1 if self._pause >= PAUSE_HOPS else self._fresh + 1
         # All windows at once: of every row, whether a window spans it.
         spans = self._age < np.minimum(WINDOW_HOPS, self._fresh)[:, None]
-        vectors, seconds = self.embed(spans @ self._sums)
+        vectors, seconds = self.embed(spans.astype(np.float32) @ self._sums)
         return [Embedding(hop.start, vectors, seconds, hop.speech)]
 
     def flush(self) -> list[Embedding]:
         """Nothing is held back."""
         return []
 
-    def embed(self, sums: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def embed(self, sums: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embeddings of sums over any hops.
 
         Args:
@@ -174,13 +174,14 @@ class Pooling:
             (n, d) vectors of unit length, zeros where there is less than 0.1 s of speech, and (n,) the
             seconds of speech behind each.
         """
+        sums = sums.astype(np.float32, copy=False)  # only adding up many needs more
         weight = np.maximum(sums[:, 1 : 1 + self._gates], WEIGHT_FLOOR).repeat(self._pooled // self._gates, axis=1)
         mean = sums[:, -2 * self._pooled : -self._pooled] / weight
         variance = sums[:, -self._pooled :] / weight - mean * mean
         pooled = np.concatenate([mean, np.sqrt(np.maximum(variance, 0.0) + VARIANCE_FLOOR)], axis=1)
-        values = pooled.astype(np.float32) @ self._kernel + self._bias
+        values = pooled @ self._kernel + self._bias
         vectors: NDArray[np.float32] = values / np.linalg.norm(values, axis=1, keepdims=True)
-        seconds = (sums[:, 0] * self._step_s).astype(np.float32)
+        seconds = sums[:, 0] * np.float32(self._step_s)
         vectors[seconds < MIN_SPEECH_S] = 0.0
         return vectors, seconds
 

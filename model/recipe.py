@@ -28,7 +28,7 @@ from model.verify import cut_pieces, dev_frames, make_trials
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, OutputError, UsageError
 from stream.quiet import quiet_stderr
-from stream.text import system_reason
+from stream.text import one_line, system_reason
 
 if TYPE_CHECKING:
     from model.pretrain import Pretraining
@@ -96,7 +96,7 @@ def pretrain(
     Raises:
         FileError: the corpus or the noise is not there or not enough.
         OutputError: a folder cannot be written.
-        UsageError: settings that do not fit together, or another run works in the same folder.
+        UsageError: settings that do not fit together or into memory, or another run works in the same folder.
         WeightsError: `work` holds what was made from another corpus or with other settings.
     """
     corpus = corpus.resolve()  # features remember their clips: the folder that we are called from must not matter
@@ -155,6 +155,11 @@ def pretrain(
     except Timeout as error:
         raise UsageError(
             f"expected to be alone in {work}, another run works there; wait for it or give another --work folder"
+        ) from error
+    except MemoryError as error:
+        raise UsageError(
+            f"expected memory for batches of {config.batch_size}, got: {one_line(error)}; "
+            "give a smaller --batch; what is finished is kept"
         ) from error
     except OSError as error:
         raise OutputError(

@@ -418,6 +418,15 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_done(corp
     assert not (tmp_path / "work").exists()
 
 
+def test_batches_that_do_not_fit_into_memory_are_refused(
+    uninterrupted: tuple[Path, Told], corpus: Path, tmp_path: Path
+):
+    folder, _ = uninterrupted
+    with pytest.raises(UsageError, match="give a smaller --batch") as caught:
+        run(corpus, features_of(folder, tmp_path), Told(), batch_size=10**14)
+    one_line(caught)
+
+
 @pytest.mark.parametrize(
     "changed", [{"epochs": 0}, {"crop_frames": ()}, {"batch_size": 0}, {"crop_frames": (100, 0)}, {"precision": "int4"}]
 )
