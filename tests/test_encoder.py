@@ -289,3 +289,28 @@ def test_without_people_everything_is_unknown() -> None:
     (scores,) = Scorer([], weights()).push(Embedding(0, vectors, np.ones(len(WINDOW_HOPS), np.float32), 1.0))
     assert scores.names == (UNKNOWN,)
     np.testing.assert_array_equal(scores.probabilities, [1])
+
+
+# -- voice activity --------------------------------------------------------------------------------------------------
+
+
+def speech_of(samples: np.ndarray) -> np.ndarray:
+    return np.array([hop.speech for hop in encoder().hops(samples, sample_rate=SAMPLE_RATE)])
+
+
+@pytest.mark.parametrize("level_db", [-90, -60, -30])
+@pytest.mark.parametrize("kind", ["white", "hum", "silence"])
+def test_silence_hiss_and_hum_are_no_speech_at_any_level(kind: str, level_db: int) -> None:
+    hiss, t = np.random.default_rng(0).standard_normal(3 * SAMPLE_RATE), np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    hum = sum(np.sin(2 * np.pi * 50 * k * t) / k for k in range(1, 12)) + 1e-3 * hiss
+    sound = {"white": hiss, "hum": hum, "silence": 0 * hiss}[kind]
+    speech = speech_of((10 ** (level_db / 20) * sound).astype(np.float32))
+    assert speech.max() < 0.5
+    assert speech[3:].max() < 0.1  # a hum that sets in may be anything
+
+
+@pytest.mark.parametrize("gain_db", [-40, -20, 10])
+def test_a_voice_is_speech_however_loud(gain_db: int) -> None:
+    talk = conversation(0, 20)
+    soft = np.clip(10 ** (gain_db / 20) * talk, -1, 1).astype(np.float32)
+    assert ((speech_of(soft) > 0.5) == (speech_of(talk) > 0.5)).mean() > 0.95
