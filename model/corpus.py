@@ -17,7 +17,7 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
 from stream.text import system_reason
 
-__all__ = ["Clip", "audio_files", "read_audio", "read_corpus", "read_test_corpus"]
+__all__ = ["Clip", "audio_files", "name_in", "read_audio", "read_corpus", "read_test_corpus"]
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
 MIN_FOLDER_SPEAKERS = 4  # of a folder layout before two of them are kept for dev: with one there is nobody to confuse
@@ -146,6 +146,11 @@ def _read_folders(folder: Path, dev_fraction: float) -> Iterator[Clip]:
         for file in audio_files(speaker):
             session = file.parent.relative_to(speaker).as_posix()
             yield Clip(file, folder.name, speaker.name, split, "" if session == "." else session)
+
+
+def name_in(folder: Path, file: Path) -> str:
+    """What a file is called in a folder that may be moved: its path from there, or the whole one if it lies outside."""
+    return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
 
 
 def audio_files(folder: Path) -> list[Path]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.augment import augment, change_speed, simulate_rooms
-from model.corpus import NOISE, Clip, read_audio
+from model.corpus import NOISE, Clip, name_in, read_audio
 from model.silero import speech_of_rows
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, UsageError, WeightsError
@@ -74,7 +74,7 @@ def clip_rows(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """MFCC rows (n, n_mfcc) and speech probabilities (n,) of a whole clip of at least a frame."""
     (frames,) = Mfcc(config, bank).push(Block(0, samples))
-    return frames.mfcc, speech_of_rows(samples, len(frames.mfcc), config)
+    return frames.mfcc, speech_of_rows(samples, config)
 
 
 class _Worker:
@@ -92,7 +92,7 @@ class _Worker:
             return
         samples = samples * np.float32(TARGET_RMS / (np.sqrt(np.mean(samples**2)) + 1e-6))
         # Judged before noise is added: the network learns to hear the voice where it really is.
-        _, speech = clip_rows(samples, self.config.mfcc, self.mel)
+        speech = speech_of_rows(samples, self.config.mfcc)
         first, last, babble = 0, len(speech), self.voices
         if clip.corpus == NOISE:
             speech, babble = np.zeros_like(speech), []
@@ -221,8 +221,8 @@ def _describe(folder: Path, clips: list[Clip], noises: list[Path], config: Store
     beside = folder.parent
     made_from = {
         "config": asdict(config),
-        "clips": [str(_relative(clip.path, beside)) for clip in clips],
-        "noises": [str(_relative(path, beside)) for path in noises],
+        "clips": [name_in(beside, clip.path) for clip in clips],
+        "noises": [name_in(beside, path) for path in noises],
     }
     wanted = json.dumps(made_from, sort_keys=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -237,10 +237,6 @@ def _describe(folder: Path, clips: list[Clip], noises: list[Path], config: Store
     partial = folder / "store.json.new"
     partial.write_text(wanted, encoding="utf-8")
     partial.replace(description)
-
-
-def _relative(path: Path, folder: Path) -> Path:
-    return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
 def _skipped(folder: Path, number: int) -> list[str]:

@@ -17,12 +17,11 @@ __all__ = ["speech_of_rows"]
 CHUNK_SAMPLES = 512  # that one probability covers, fixed by the detector
 
 
-def speech_of_rows(samples: NDArray[np.float32], n: int, config: MfccConfig) -> NDArray[np.float32]:
+def speech_of_rows(samples: NDArray[np.float32], config: MfccConfig) -> NDArray[np.float32]:
     """(n,) how probably each MFCC row is speech: what the detector says of the chunk that holds the row's middle.
 
     Args:
         samples: (m,) mono at 16 kHz, m >= 512.
-        n: rows.
         config: the feature settings.
 
     Raises:
@@ -31,7 +30,7 @@ def speech_of_rows(samples: NDArray[np.float32], n: int, config: MfccConfig) -> 
     detector = _detector()
     chunks = samples[: len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES)
     speech = np.array([detector.process_array(chunk) for chunk in chunks], np.float32)
-    middle = np.arange(n) * config.hop_length + config.n_fft // 2
+    middle = np.arange(0, len(samples) - config.n_fft + 1, config.hop_length) + config.n_fft // 2
     of_rows: NDArray[np.float32] = speech[np.minimum(middle // CHUNK_SAMPLES, len(speech) - 1)]
     return of_rows
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.corpus import Clip
+from model.corpus import Clip, name_in
 from stream.errors import FileError
 from stream.text import one_line
 
@@ -101,7 +101,7 @@ def read_teacher(
     cuts = [0, *(np.flatnonzero((np.diff(clip) != 0) | (np.diff(speed) != 0)) + 1).tolist(), len(clip)]
     ranges = {(str(of[at]), int(speed[at])): (at, end) for at, end in pairwise(cuts)}
     folder = corpus if corpus.is_dir() else corpus.parent
-    paths = [_relative(clip.path, folder) for clip in clips]
+    paths = [name_in(folder, clip.path) for clip in clips]
     windows = np.array([ranges.get((paths[entry[0]], int(entry[1])), (0, 0)) for entry in entries], np.int64)
     asked = [np.concatenate([np.arange(*pair) for pair in np.unique(windows[own], axis=0)]) for own in voices]
     if not any(map(len, asked)):
@@ -134,7 +134,3 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     # All zeros stay so: a corpus of one voice says nothing.
     unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-6)
     return unit
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
