@@ -44,7 +44,7 @@ class Calibration:
         at = np.log(np.maximum(speech_s, 1e-3))
         grid = np.log(self.seconds)
         slope, offset = np.interp(at, grid, self.slope), np.interp(at, grid, self.offset)
-        trust = np.clip(np.asarray(speech_s) / self.seconds[0], 0.0, 1.0)
+        trust = np.minimum(np.asarray(speech_s) / self.seconds[0], 1.0)
         scaled: NDArray[np.float64] = (slope[:, None] * score + offset[:, None]) * trust[:, None]
         return scaled
 
@@ -73,8 +73,8 @@ def posterior(llr: NDArray[np.floating], unknown: float) -> NDArray[np.float64]:
     Returns:
         (people + 1,), sums to 1.
     """
-    prior = np.log(np.append(np.full(len(llr), (1.0 - unknown) / max(1, len(llr))), unknown))
-    logs = prior + np.append(llr, 0.0)
+    logs = np.full(len(llr) + 1, np.log(unknown))
+    logs[:-1] = llr + np.log((1.0 - unknown) / max(1, len(llr)))
     weights: NDArray[np.float64] = np.exp(logs - logs.max())
     probabilities: NDArray[np.float64] = weights / weights.sum()
     return probabilities

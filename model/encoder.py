@@ -129,7 +129,7 @@ class Pooling:
 
     def __init__(self, weights: Weights) -> None:
         self._kernel, self._bias = weights.dense
-        self._pooled, self._gates = len(self._kernel) // 2, int(weights.network["gates"])
+        self._gates = int(weights.network["gates"])
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
         self._sums = np.zeros((max(WINDOW_HOPS), self.n_sums), np.float32)  # of the last hops, a ring
         self._age = np.arange(max(WINDOW_HOPS))[::-1].copy()  # of its rows, in hops
@@ -147,7 +147,7 @@ class Pooling:
     @property
     def n_sums(self) -> int:
         """Numbers that the pooling needs of a hop."""
-        return 1 + self._gates + 2 * self._pooled
+        return 1 + self._gates + len(self._kernel)
 
     def push(self, hop: HopSums) -> list[Embedding]:
         """One record."""
@@ -175,11 +175,12 @@ class Pooling:
             seconds of speech behind each.
         """
         sums = sums.astype(np.float32, copy=False)  # only adding up many needs more
-        weight = np.maximum(sums[:, 1 : 1 + self._gates], WEIGHT_FLOOR).repeat(self._pooled // self._gates, axis=1)
-        mean = sums[:, -2 * self._pooled : -self._pooled] / weight
-        variance = sums[:, -self._pooled :] / weight - mean * mean
-        pooled = np.concatenate([mean, np.sqrt(np.maximum(variance, 0.0) + VARIANCE_FLOOR)], axis=1)
-        values = pooled @ self._kernel + self._bias
+        weight = np.maximum(sums[:, 1 : 1 + self._gates], WEIGHT_FLOOR)
+        # Of every channel the mean, then its square's mean, which becomes the deviation.
+        moments = sums[:, 1 + self._gates :].reshape(len(sums), 2, self._gates, -1) / weight[:, None, :, None]
+        variance = moments[:, 1] - np.square(moments[:, 0])
+        moments[:, 1] = np.sqrt(np.maximum(variance, 0.0) + VARIANCE_FLOOR)
+        values = moments.reshape(len(sums), -1) @ self._kernel + self._bias
         vectors: NDArray[np.float32] = values / np.linalg.norm(values, axis=1, keepdims=True)
         seconds = sums[:, 0] * np.float32(self._step_s)
         vectors[seconds < MIN_SPEECH_S] = 0.0

@@ -62,7 +62,8 @@ class SNorm:
         cosine = vectors @ self._cohort
         if self._nearest < cosine.shape[1]:
             cosine = np.partition(cosine, -self._nearest, axis=1)[:, -self._nearest :]
-        return cosine.mean(axis=1), np.maximum(cosine.std(axis=1), 1e-3)
+        mean = cosine.mean(axis=1)
+        return mean, np.sqrt(np.maximum(np.square(cosine).mean(axis=1) - np.square(mean), 1e-6))
 
 
 class Judge:

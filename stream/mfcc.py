@@ -111,9 +111,11 @@ class Mfcc:
         return []
 
     def _rows(self, samples: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-        windows = np.lib.stride_tricks.sliding_window_view(samples, self.config.n_fft)
-        frames = windows[: n * self.config.hop_length : self.config.hop_length] * self._window
-        spectrum = np.fft.rfft(frames, axis=1)
+        step = samples.itemsize
+        windows: NDArray[np.float32] = np.ndarray(
+            (n, self.config.n_fft), samples.dtype, samples, strides=(self.config.hop_length * step, step)
+        )
+        spectrum = np.fft.rfft(windows * self._window, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
         decibels = 10.0 * np.log10(np.maximum(power @ self._mel, POWER_FLOOR))
         return (decibels @ self._dct).astype(np.float32)

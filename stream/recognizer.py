@@ -82,7 +82,7 @@ class _Chain:
     @property
     def level_db(self) -> float:
         """RMS of the last hop, dB relative to full scale; -inf in digital silence."""
-        power = float(np.mean(np.square(self._recent, dtype=np.float64)))
+        power = float(self._recent @ self._recent) / HOP_SAMPLES
         return 10.0 * float(np.log10(power)) if power > 0.0 else -np.inf
 
     def push(self, block: Block) -> list[Turn]:
