@@ -123,9 +123,12 @@ def alike(voice: Voice, others: Iterable[Voice], weights: Weights) -> list[tuple
 
 
 def embed_references(encoder: Encoder, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """One embedding of a kept recording (n,) at 16 kHz: vectors (1, d) and seconds (1,)."""
-    total = np.sum([hop.sums for hop in encoder.hops(samples, sample_rate=SAMPLE_RATE)], axis=0)
-    return Pooling(encoder.weights).embed(total[None])
+    """One embedding of a kept recording (n,) at 16 kHz: vectors (1, d) and seconds (1,), 0 where there is no speech."""
+    pooling = Pooling(encoder.weights)
+    total = np.zeros(pooling.n_sums)  # of one too short for a single row as well
+    for hop in encoder.hops(samples, sample_rate=SAMPLE_RATE):
+        total += hop.sums
+    return pooling.embed(total[None])
 
 
 class Enrolment:

@@ -58,6 +58,13 @@ def test_what_is_kept_gives_the_same_voice_again() -> None:
         assert again[0] @ vector > 0.8  # the pauses are gone, so what lies beside them sounds a little different
 
 
+@pytest.mark.parametrize("samples", [1, 600, HOP_SAMPLES])
+def test_what_is_kept_may_be_too_short_to_hold_speech(samples: int) -> None:
+    vectors, seconds = embed_references(encoder(), np.zeros(samples, np.float32))
+    assert vectors.shape == (1, encoder().size)
+    assert seconds[0] < 0.01
+
+
 @pytest.mark.parametrize("size", [1_599, 997, 10**6])
 def test_the_size_of_the_pieces_changes_nothing(size: int) -> None:
     expected, got = learned(reading("Rob")), learned(reading("Rob"), size)
