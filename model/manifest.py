@@ -99,7 +99,9 @@ def parse_manifest(data: bytes) -> Manifest:
 
 def _person(raw: object) -> Person:
     added = _get(raw, "added", str)
-    datetime.fromisoformat(added)
+    # Python takes any character between date and time, one that a terminal obeys as well.
+    if datetime.fromisoformat(added).isoformat() != added or not added.endswith("+00:00"):
+        raise ValueError("added is no time in UTC")
     try:
         name = check_name(_get(raw, "name", str))
     except UsageError as error:

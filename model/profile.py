@@ -4,9 +4,9 @@ Voices are biometric data: the folder is closed to other users, nothing in it is
 somebody deletes what was kept of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 
 from model.manifest import Manifest, Person, Reference
 from model.profile_folder import ProfileFolder, new_id
+from model.profile_reader import Embed, Known, listed
 from model.voices import MAX_REFERENCES, BaseModel, Voice, check_name, check_references, most_useful, name_key
 from stream.errors import ProfileError, UsageError
 from stream.records import FloatArray
@@ -23,20 +24,10 @@ from stream.text import safe_text
 
 __all__ = ["MAX_REFERENCES", "BaseModel", "Profile", "Voice", "check_name", "default_profile"]
 
-Embed = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
-
-_NAMES_IN_A_MESSAGE = 20
-
 
 def default_profile() -> Path:
     """Where the profile is unless `--profile` says otherwise: in the user's data folder."""
     return user_data_path("livespeaker", appauthor=False) / "profile"
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Known:
-    person: Person
-    vectors: FloatArray  # (n, d), a row for each of the person's references
 
 
 class Profile:
@@ -64,7 +55,7 @@ class Profile:
         self._folder = ProfileFolder(folder)
         self._base = base
         self._embed = embed
-        self._people: tuple[_Known, ...] = ()
+        self._people: tuple[Known, ...] = ()
         manifest = self._folder.read()
         if manifest and self._is_foreign(manifest):
             with self._changing():
@@ -165,7 +156,7 @@ class Profile:
         return _voice(self._people[at])
 
     @contextmanager
-    def _changing(self, known: str | None = None) -> Iterator[list[_Known]]:
+    def _changing(self, known: str | None = None) -> Iterator[list[Known]]:
         """Everybody, read again under the lock; what the caller makes of the list is committed.
 
         Args:
@@ -176,7 +167,7 @@ class Profile:
         with self._folder.changing():
             manifest = self._folder.read()
             base = self._base or (manifest.base if manifest else None)
-            people = list(self._remade(manifest) if manifest and self._is_foreign(manifest) else self._load(manifest))
+            people = [*(self._remade(manifest) if manifest and self._is_foreign(manifest) else self._load(manifest))]
             yield people
             if base:
                 self._folder.commit(Manifest(base, tuple(known.person for known in people)))
@@ -186,79 +177,61 @@ class Profile:
         # A profile without people holds nothing that a base model made.
         return bool(manifest.people) and self._base is not None and manifest.base != self._base
 
-    def _load(self, manifest: Manifest | None) -> tuple[_Known, ...]:
+    def _load(self, manifest: Manifest | None) -> tuple[Known, ...]:
         while manifest:
             try:
-                people = tuple(_Known(person, self._folder.read_vectors(person)) for person in manifest.people)
-                if len({known.vectors.shape[1] for known in people}) > 1:
-                    raise self._folder.damaged("voices", ValueError("the vectors of two people differ in length"))
+                return self._folder.people(manifest)
             except ProfileError:
                 # Another process may have changed the profile, and deleted files, between two readings.
                 before, manifest = manifest, self._folder.read()
                 if manifest == before or (manifest and self._is_foreign(manifest)):
                     raise
-            else:
-                return people
         return ()
 
-    def _remade(self, manifest: Manifest) -> Iterator[_Known]:
+    def _remade(self, manifest: Manifest) -> list[Known]:
         """Everybody, embedded again by this program's base model; written, not committed."""
-        silent = [p.name for p in manifest.people if not any(reference.audio for reference in p.references)]
-        if self._embed is None or silent:
-            lack = f"no sound is kept of {_listed(silent)}" if silent else "nothing is at hand to embed its sound"
-            wanted = self._base.sha256[:8] if self._base else "none"
-            raise ProfileError(
-                f"the profile in {self._folder.shown} was made by another base model or with other features (wanted "
-                f"{wanted}, got {safe_text(manifest.base.sha256[:8])}) and cannot be made again, because {lack}; "
-                "enrol again with another --profile, or use the livespeaker that made it"
-            )
-        for person in manifest.people:
-            vectors: list[FloatArray] = []
-            references: list[Reference] = []
-            for file in dict.fromkeys(r.audio for r in person.references if r.audio):
-                rows, speech_s = self._embed(self._folder.read_audio(file))
-                heard = np.flatnonzero(speech_s > 0)
-                vectors.extend(rows[heard])
-                references.extend(Reference(float(s), file) for s in speech_s[heard])
-            if not references:
-                raise ProfileError(
-                    f"the base model hears no speech in the sound kept of {person.name}; enrol again with another "
-                    "--profile, or use the livespeaker that made this one"
-                )
-            checked, _ = check_references(vectors, [reference.speech_s for reference in references])
-            yield self._keep(person.id, person.name, checked, references, added=person.added)
+        heard = self._folder.heard_again(manifest, self._base, self._embed)
+        return [
+            self._keep(known.person.id, known.person.name, known.vectors, known.person.references, known.person.added)
+            for known in heard
+        ]
 
-    def _joined(self, known: _Known, vectors: FloatArray, references: Sequence[Reference]) -> _Known:
+    def _joined(self, known: Known, vectors: FloatArray, references: Sequence[Reference]) -> Known:
         """A person with more references."""
         both = np.concatenate([known.vectors, vectors])
         return self._keep(known.person.id, known.person.name, both, [*known.person.references, *references])
 
     def _keep(
-        self, person_id: str, name: str, vectors: FloatArray, references: list[Reference], *, added: str | None = None
-    ) -> _Known:
+        self,
+        person_id: str,
+        name: str,
+        vectors: FloatArray,
+        references: Sequence[Reference],
+        added: str | None = None,
+    ) -> Known:
         """Write the most useful of a person's references (n, d); not committed yet."""
         keep = most_useful(vectors, np.array([reference.speech_s for reference in references], np.float32))
         kept = vectors[keep]
         kept.flags.writeable = False
         added = added or datetime.now(UTC).isoformat(timespec="seconds")
         person = Person(person_id, name, added, self._folder.write_vectors(kept), tuple(references[i] for i in keep))
-        return _Known(person, kept)
+        return Known(person, kept)
 
-    def _find(self, people: Sequence[_Known], name: str) -> int:
+    def _find(self, people: Sequence[Known], name: str) -> int:
         at = _index(people, name)
         if at is None:
-            known = f"known: {_listed([k.person.name for k in people])}" if people else "enrol somebody first"
+            known = f"known: {listed([k.person.name for k in people])}" if people else "enrol somebody first"
             raise ProfileError(f"nobody is called {safe_text(name)!r} in this profile; {known}")
         return at
 
 
-def _index(people: Sequence[_Known], name: str) -> int | None:
+def _index(people: Sequence[Known], name: str) -> int | None:
     keys = [name_key(known.person.name) for known in people]
     key = name_key(name)
     return keys.index(key) if key in keys else None
 
 
-def _voice(known: _Known) -> Voice:
+def _voice(known: Known) -> Voice:
     speech_s = np.array([reference.speech_s for reference in known.person.references], np.float32)
     speech_s.flags.writeable = False
     has_audio = any(reference.audio for reference in known.person.references)
@@ -271,8 +244,3 @@ def _recordings(audio: Sequence[FloatArray], vectors: int) -> list[FloatArray]:
         if samples.ndim != 1 or not len(samples) or not np.all(np.isfinite(samples)):
             raise ValueError(f"wanted finite sound (n,), n > 0, got shape {samples.shape}")
     return list(audio) if len(audio) in (0, vectors) else [np.concatenate(audio)]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_IN_A_MESSAGE
-    return ", ".join(names[:_NAMES_IN_A_MESSAGE]) + (f" and {more} more" if more > 0 else "")

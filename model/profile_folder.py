@@ -13,9 +13,6 @@ it leaves lying about is deleted by the next change. The names of files say noth
 import io
 import os
 import secrets
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,22 +20,17 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from model.manifest import AUDIO_FILE, SCHEMA, VOICE_FILE, Manifest, Person, SchemaError, parse_manifest
-from model.voices import check_references
+from model.manifest import AUDIO_FILE, VOICE_FILE, Manifest
+from model.profile_reader import ProfileReader
 from stream.clock import SAMPLE_RATE
 from stream.errors import ProfileError
 from stream.records import FloatArray
-from stream.text import one_line, safe_text, system_reason
+from stream.text import system_reason
 
 __all__ = ["LOCK_TIMEOUT_S", "ProfileFolder", "new_id"]
 
 LOCK_TIMEOUT_S = 30.0
 """How long a change waits for that of another process."""
-
-_RESTORE = "restore it from a copy, or move the folder away and enrol again"
-# What numpy and zipfile raise, one way or another, for a file that somebody cut, changed or put there.
-_DAMAGE = (ValueError, LookupError, EOFError, OSError, RuntimeError, MemoryError, TypeError)
-_DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, struct.error)
 
 
 def new_id() -> str:
@@ -46,15 +38,19 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-class ProfileFolder:
+class ProfileFolder(ProfileReader):
     """The folder of a profile. It need not exist before `changing`.
 
     Args:
         path: the folder.
     """
 
+    restore = "restore it from a copy, or move the folder away and enrol again"
+    instead = "give another --profile"
+    again = "enrol again with another --profile, or use the livespeaker that made it"
+
     def __init__(self, path: Path) -> None:
-        self.shown = safe_text(str(path))  # for messages
+        super().__init__(str(path))
         self._path = path
         self._manifest = path / "profile.json"
         self._voices = path / "voices"
@@ -68,58 +64,17 @@ class ProfileFolder:
             ProfileError: it cannot be read, is damaged or of another schema.
         """
         try:
-            return parse_manifest(self._manifest.read_bytes())
+            return self.manifest()
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise ProfileError(
-                f"cannot read the profile in {self.shown}: {system_reason(error)}; "
-                "give --profile a folder that is yours"
-            ) from error
-        except ValueError as error:
-            raise self.damaged("profile.json", error) from error
-        except SchemaError as error:
-            (schema,) = error.args
-            if schema > SCHEMA:
-                made, so = "by a newer livespeaker", "update livespeaker, or give another --profile"
-            else:
-                made, so = "by something else", _RESTORE
-            raise ProfileError(
-                f"the profile in {self.shown} was made {made}: wanted schema {SCHEMA}, got {schema}; {so}"
-            ) from error
 
-    def read_vectors(self, person: Person) -> FloatArray:
-        """A person's reference embeddings, (n, d), unit length.
+    def data(self, name: str) -> bytes:
+        """What `profile.json`, `voices/...` or `audio/...` holds.
 
         Raises:
-            ProfileError: the file is missing or damaged.
+            OSError: it cannot be read.
         """
-        try:
-            data = io.BytesIO((self._voices / person.voice).read_bytes())
-            with np.load(data, allow_pickle=False) as file:
-                stored = file["vectors"]
-            if stored.dtype != np.float32:
-                raise ValueError(f"wanted float32, got {stored.dtype}")
-            vectors, _ = check_references(stored, [reference.speech_s for reference in person.references])
-        except (*_DAMAGE, *_DAMAGED_ZIP) as error:
-            raise self.damaged(f"voices/{person.voice} of {person.name}", error) from error
-        return vectors
-
-    def read_audio(self, name: str) -> FloatArray:
-        """Kept sound: (n,) in [-1, 1] at 16 kHz.
-
-        Raises:
-            ProfileError: the file is missing or damaged.
-        """
-        import soundfile
-
-        try:
-            samples, rate = soundfile.read(io.BytesIO((self._audio / name).read_bytes()), dtype="float32")
-            if rate != SAMPLE_RATE or samples.ndim != 1 or not len(samples):
-                raise ValueError(f"wanted mono sound at {SAMPLE_RATE} Hz, got {samples.shape} at {rate} Hz")
-        except (OSError, ValueError, RuntimeError) as error:
-            raise self.damaged(f"audio/{name}", error) from error
-        return np.asarray(samples, np.float32)
+        return (self._path / name).read_bytes()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -176,11 +131,6 @@ class ProfileFolder:
         partial = self._path / "profile.json.new"
         _write(partial, manifest.to_json())
         os.replace(partial, self._manifest)
-
-    def damaged(self, what: str, error: Exception) -> ProfileError:
-        """An error that says which part of the profile cannot be used, and why."""
-        reason = system_reason(error) if isinstance(error, OSError) else safe_text(one_line(error))
-        return ProfileError(f"the profile in {self.shown} is damaged: {what}: {reason[:200]}; {_RESTORE}")
 
     def _settle(self) -> None:
         """What follows a commit. The change is made, whatever happens here."""

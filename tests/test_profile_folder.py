@@ -8,6 +8,7 @@ import random
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,8 @@ def damage(folder: Path, change) -> None:
         (lambda m: m["people"][0].update(id="../x"), ["impossible"]),
         (lambda m: m["people"][0].update(voice="../../x.npz"), ["impossible"]),
         (lambda m: m["people"][0].update(added="yesterday"), ["damaged"]),
+        (lambda m: m["people"][0].update(added="2025-11-23\x1b09:30:00+00:00"), ["no time in UTC"]),
+        (lambda m: m["people"][0].update(added="2025-11-23T09:30:00"), ["no time in UTC"]),
         (lambda m: m["people"][0]["references"].pop(), ["of Ann", "wanted vectors"]),
         (lambda m: m["people"][0].update(references=[]), ["of Ann", "wanted vectors"]),
         (lambda m: m["people"][0]["references"][0].update(speech_s=float("nan")), ["speech_s"]),
@@ -109,6 +112,14 @@ def npy(array: np.ndarray) -> bytes:
     return data.getvalue()
 
 
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
 class Bomb:
     """Tells when it is unpickled."""
 
@@ -138,6 +149,9 @@ PICKLE = np.array([Bomb()] * 3, dtype=object)
         npy(vectors(1)),
         npy(PICKLE),
         pickle.dumps(Bomb()),
+        zipped({"vectors.npy": npy(np.zeros((1 << 21, 16), np.float32))}),  # 128 kB that would become 128 MB
+        zipped({"vectors.npy": npy(vectors(1))}, zipfile.ZIP_LZMA),
+        zipped({"vectors.npy": npy(vectors(1)), "more.npy": b""}),
     ],
     ids=lambda data: f"{len(data)}-bytes" if data is not None else "missing",
 )
