@@ -3,6 +3,7 @@
 Imports that cost time are made by the command that needs them: `--help` is there at once.
 """
 
+import json
 import os
 import sys
 from contextlib import ExitStack
@@ -191,9 +192,16 @@ def _speakers(context: typer.Context, profile: ProfileOption = None) -> None:
 
 
 @speakers.command("list")
-def list_speakers(context: typer.Context, profile: ProfileOption = None) -> None:
-    """Everybody who is known."""
-    _list(profile or context.obj)
+def list_speakers(
+    context: typer.Context,
+    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Everybody who is known, and how good their voices are.
+
+    good; short: less than 10 s of speech, enrol more; mixed: a part is unlike the rest, maybe somebody else.
+    """
+    _list(profile or context.obj, json_output=json_output)
 
 
 @speakers.command()
@@ -429,18 +437,43 @@ def _look_after(folder: Path | None) -> "Profile":
     return Profile(folder or default_profile(), None)
 
 
-def _list(folder: Path | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _list(folder: Path | None, *, json_output: bool = False) -> None:
+    from model.voices import quality
 
     voices = _look_after(folder).voices
+    if json_output:
+        # Schema 1: it goes up when a program that reads it would misread a new one; new keys do not need it.
+        people = [
+            {
+                "name": voice.name,
+                "references": len(voice.vectors),
+                "speech_s": round(float(voice.speech_s.sum()), 1),
+                "quality": quality(voice),
+                "audio": voice.has_audio,
+                "added": voice.added,
+            }
+            for voice in voices
+        ]
+        sys.stdout.write(json.dumps({"schema": 1, "speakers": people}) + "\n")
+        return
     if not voices:
         _say("Nobody is enrolled yet. Begin with: livespeaker enroll NAME --mic")
         return
-    table = Table("Name", "References", "Speech", "Audio kept", "Last change", box=None, pad_edge=False)
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "Name", "References", "Speech", "Quality", "Audio kept", "Last change (UTC)", box=None, pad_edge=False
+    )
     for voice in voices:
-        kept = "yes" if voice.has_audio else "no"
-        table.add_row(voice.name, str(len(voice.vectors)), f"{voice.speech_s.sum():.0f} s", kept, voice.added)
+        table.add_row(
+            voice.name,
+            str(len(voice.vectors)),
+            f"{voice.speech_s.sum():.0f} s",
+            quality(voice),
+            "yes" if voice.has_audio else "no",
+            voice.added[:16].replace("T", " "),
+        )
     Console(markup=False, highlight=False).print(table)
 
 

@@ -539,6 +539,41 @@ def test_people_are_looked_after(call: Call, tmp_path: Path) -> None:
     assert len(files) == len(sally.vectors) > 5
 
 
+def test_the_list_says_how_good_a_voice_is_to_eyes_and_to_programs(call: Call, profile: Path, tmp_path: Path) -> None:
+    sally = voices()[NAMES.index("Sally")]
+    Profile(profile, base()).add("Zoë", sally.vectors[:2], sally.speech_s[:2], [reading("Sally")[:16_000]])
+    code, out, _ = call("speakers", "list", "--profile", profile, "--json")
+    told = json.loads(out)
+    assert (code, told["schema"], out.count("\n")) == (0, 1, 1)
+    known = Profile(profile, base()).voices
+    assert told["speakers"] == [
+        {
+            "name": voice.name,
+            "references": len(voice.vectors),
+            "speech_s": pytest.approx(float(voice.speech_s.sum()), abs=0.06),
+            "quality": "short" if voice.name == "Zoë" else "good",
+            "audio": voice.name == "Zoë",
+            "added": voice.added,
+        }
+        for voice in known
+    ]
+    _, out, _ = call("speakers", "list", "--profile", profile)
+    heading, *rows = out.splitlines()
+    assert heading.split() == ["Name", "References", "Speech", "Quality", "Audio", "kept", "Last", "change", "(UTC)"]
+    for row, voice in zip(rows, told["speakers"], strict=True):
+        name, references, seconds, _, word, kept, day, time_of_day = row.split()
+        assert (name, int(references), word, kept == "yes") == (
+            voice["name"],
+            voice["references"],
+            voice["quality"],
+            voice["audio"],
+        )
+        assert float(seconds) == pytest.approx(voice["speech_s"], abs=0.6)
+        assert voice["added"].startswith(f"{day}T{time_of_day}")
+    code, out, err = call("speakers", "list", "--json", "--profile", tmp_path / "nobody")
+    assert (code, json.loads(out), err) == (0, {"schema": 1, "speakers": []}, "")
+
+
 # -- the demo --------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.profile import MAX_REFERENCES, Profile, check_name
-from model.voices import most_useful
+from model.voices import MIXED_COSINE, Voice, most_useful, quality
 from stream.errors import UsageError
 from stream.text import safe_text
 from tests.people import (
@@ -122,3 +122,36 @@ def test_the_useful_references_are_those_of_the_slow_way(n):
 def test_the_same_reference_again_replaces_itself_and_not_another():
     twice = np.concatenate([vectors(3, n=10), vectors(3, n=1)])
     assert most_useful(twice, np.ones(11, np.float32)) == list(range(1, 11))
+
+
+def around(axis: int, n: int, cosine: float) -> np.ndarray:
+    """(n, 32) unit vectors whose cosine to each other is `cosine`."""
+    rows = np.zeros((n, 32), np.float32)
+    rows[:, axis] = np.sqrt(cosine)
+    rows[np.arange(n), axis + 1 + np.arange(n)] = np.sqrt(1 - cosine)
+    return rows
+
+
+def voice_of(rows: np.ndarray, speech_s: float = 3.0) -> Voice:
+    return Voice("Ann", rows, np.full(len(rows), speech_s, np.float32), "2025-11-23T09:30:00+00:00", has_audio=False)
+
+
+def test_quality_is_said_in_a_word() -> None:
+    own, other = around(0, 6, 0.7), around(16, 2, 0.7)
+    assert quality(voice_of(own)) == "good"
+    assert quality(voice_of(own, speech_s=1.6)) == "short"
+    assert quality(voice_of(own[:1], speech_s=30)) == "good"  # one long recording has nothing to be unlike
+    for strangers in (1, 2):
+        for rows in (np.concatenate([own, other[:strangers]]), np.concatenate([other[:strangers], own])):
+            assert quality(voice_of(rows)) == "mixed"
+    assert quality(voice_of(np.concatenate([own[:1], -own[:1], own[:1]]), speech_s=4)) == "mixed"
+
+
+def test_a_voice_is_mixed_below_the_threshold_and_not_above() -> None:
+    # Two alike references are on one axis; the cosine of a third one to their mean is the threshold, or nearly.
+    for step, word in ((-0.01, "mixed"), (0.01, "good")):
+        cosine = MIXED_COSINE + step
+        rows = np.zeros((3, 8), np.float32)
+        rows[:2, 0] = 1
+        rows[2, :2] = cosine, np.sqrt(1 - cosine**2)
+        assert quality(voice_of(rows, speech_s=4)) == word
