@@ -8,13 +8,15 @@ stored or deflated, so that reading one takes no more memory than the directory 
 import os
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from typing import BinaryIO
 
 __all__ = ["DAMAGED", "open_archive", "read_member"]
 
-# What zipfile and whatever reads a member raise, one way or another, for a file that somebody cut or changed.
+# What zipfile, numpy and soundfile raise, one way or another, for a file that somebody cut or changed. The header of
+# a NumPy array is Python: numpy has it parsed, never run.
 DAMAGED = (
     ValueError,
     LookupError,
@@ -24,6 +26,8 @@ DAMAGED = (
     MemoryError,
     TypeError,
     OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
     struct.error,

@@ -53,6 +53,10 @@ class Person:
     voice: str  # file in voices/
     references: tuple[Reference, ...]  # one for each row of the embeddings, oldest first
 
+    def audio(self) -> set[str]:
+        """The files in audio/ that sound of theirs is in."""
+        return {reference.audio for reference in self.references if reference.audio}
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -63,8 +67,7 @@ class Manifest:
 
     def files(self) -> set[str]:
         """The names of all data files."""
-        audio = {reference.audio for person in self.people for reference in person.references if reference.audio}
-        return audio | {person.voice for person in self.people}
+        return {file for person in self.people for file in (person.voice, *person.audio())}
 
     def to_json(self) -> bytes:
         """The text of `profile.json`, which `parse_manifest` reads back."""

@@ -16,7 +16,7 @@ from platformdirs import user_data_path
 
 from model.manifest import Manifest, Person, Reference
 from model.profile_folder import ProfileFolder, new_id
-from model.profile_reader import Embed, Known, listed
+from model.profile_reader import Embed, Known, ProfileReader, listed
 from model.voices import MAX_REFERENCES, BaseModel, Voice, check_name, check_references, most_useful, name_key
 from stream.errors import ProfileError, UsageError
 from stream.records import FloatArray
@@ -108,6 +108,56 @@ class Profile:
             else:
                 people[at] = self._joined(people[at], new_vectors, references)
         return _voice(self._people[at])
+
+    def take_in(self, other: ProfileReader, size: int, *, merge: bool = False) -> tuple[Voice, ...]:
+        """Make everybody of another profile known here, all of them or nobody.
+
+        Its files get new names and its people new ids. What another base model made is made again from its
+        sound.
+
+        Args:
+            other: the other profile, read and checked whole before anything is changed here.
+            size: values of an embedding of the base model.
+            merge: whether people who are known here already get known better, as by `add`.
+
+        Returns:
+            All that is now known of them.
+
+        Raises:
+            UsageError: somebody is known here already, and not `merge`.
+            ProfileError: the other profile is damaged, or of another base model without the sound to make it again.
+        """
+        if self._base is None:
+            raise ValueError("wanted the base model of the program, got None")
+        manifest = other.manifest()
+        if self._is_foreign(manifest):
+            found: Sequence[Known] = other.heard_again(manifest, self._base, self._embed)
+        else:
+            found = other.people(manifest)
+            for file in sorted(set().union(*(known.person.audio() for known in found))):
+                other.read_audio(file)
+        if any(known.vectors.shape[1] != size for known in found):
+            raise other.damaged("voices", ValueError(f"wanted vectors of {size} values, got others"))
+        keys = [name_key(known.person.name) for known in found]
+        with self._changing() as people:
+            if any(known.vectors.shape[1] != size for known in people):
+                raise self._folder.damaged("voices", ValueError(f"wanted vectors of {size} values, got others"))
+            known_here = {name_key(known.person.name): at for at, known in enumerate(people)}
+            taken = [known.person.name for known, key in zip(found, keys, strict=True) if key in known_here]
+            if taken and not merge:
+                raise UsageError(
+                    f"wanted people who are not known yet, got {listed(taken)}; nothing was changed; `livespeaker "
+                    "speakers rename` them here, or give --merge if they are the same people"
+                )
+            for new, key in zip(found, keys, strict=True):
+                person = new.person
+                files = {file: self._folder.write_audio(other.read_audio(file)) for file in sorted(person.audio())}
+                references = [Reference(r.speech_s, files[r.audio] if r.audio else None) for r in person.references]
+                if key in known_here:
+                    people[known_here[key]] = self._joined(people[known_here[key]], new.vectors, references)
+                else:
+                    people.append(self._keep(new_id(), person.name, new.vectors, references, person.added))
+        return tuple(voice for voice in self.voices if name_key(voice.name) in keys)
 
     def rename(self, old: str, new: str) -> Voice:
         """Give a person another name, or their name another spelling.

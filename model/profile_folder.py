@@ -27,7 +27,7 @@ from stream.errors import ProfileError
 from stream.records import FloatArray
 from stream.text import system_reason
 
-__all__ = ["LOCK_TIMEOUT_S", "ProfileFolder", "new_id"]
+__all__ = ["LOCK_TIMEOUT_S", "ProfileFolder", "new_id", "pack_audio", "pack_vectors"]
 
 LOCK_TIMEOUT_S = 30.0
 """How long a change waits for that of another process."""
@@ -36,6 +36,22 @@ LOCK_TIMEOUT_S = 30.0
 def new_id() -> str:
     """A name for a person or a file that nothing else has."""
     return secrets.token_hex(8)
+
+
+def pack_vectors(vectors: FloatArray) -> bytes:
+    """Embeddings (n, d) as a file of `voices/` holds them."""
+    data = io.BytesIO()
+    np.savez(data, vectors=vectors)
+    return data.getvalue()
+
+
+def pack_audio(samples: FloatArray) -> bytes:
+    """Sound (n,), in [-1, 1] at 16 kHz, as a file of `audio/` holds it: in 16 bits, so it can lose something once."""
+    import soundfile
+
+    data = io.BytesIO()
+    soundfile.write(data, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return data.getvalue()
 
 
 class ProfileFolder(ProfileReader):
@@ -112,17 +128,11 @@ class ProfileFolder(ProfileReader):
 
     def write_vectors(self, vectors: FloatArray) -> str:
         """Write embeddings (n, d) to a new file in `voices/`; its name."""
-        data = io.BytesIO()
-        np.savez(data, vectors=vectors)
-        return self._write_new(self._voices / f"{new_id()}.npz", data.getvalue())
+        return self._write_new(self._voices / f"{new_id()}.npz", pack_vectors(vectors))
 
     def write_audio(self, samples: FloatArray) -> str:
         """Write sound (n,), in [-1, 1] at 16 kHz, to a new file in `audio/`; its name."""
-        import soundfile
-
-        data = io.BytesIO()
-        soundfile.write(data, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        return self._write_new(self._audio / f"{new_id()}.flac", data.getvalue())
+        return self._write_new(self._audio / f"{new_id()}.flac", pack_audio(samples))
 
     def commit(self, manifest: Manifest) -> None:
         """Make `manifest` what the profile says, in one step. What it names must be written before."""

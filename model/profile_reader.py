@@ -1,6 +1,7 @@
 """Reading a profile, wherever it is: in its folder, or in one file. All that is read is checked."""
 
 import io
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from model.archive import DAMAGED, open_archive
+from model.archive import DAMAGED, open_archive, read_member
 from model.manifest import SCHEMA, Manifest, Person, Reference, SchemaError, parse_manifest
 from model.voices import BaseModel, check_references
 from stream.clock import SAMPLE_RATE
@@ -95,11 +96,11 @@ class ProfileReader(ABC):
             ProfileError: the file is missing or damaged.
         """
         try:
-            data = io.BytesIO(self.data(f"voices/{person.voice}"))
-            open_archive(data, most_members=1, most_bytes=MAX_VOICE_BYTES)
-            data.seek(0)
-            with np.load(data, allow_pickle=False) as file:
-                stored = file["vectors"]
+            packed = io.BytesIO(self.data(f"voices/{person.voice}"))
+            archive = open_archive(packed, most_members=1, most_bytes=MAX_VOICE_BYTES)
+            data = io.BytesIO(read_member(archive, "vectors.npy", MAX_VOICE_BYTES))
+            with warnings.catch_warnings(action="ignore"):  # about headers as nobody writes them any more
+                stored = np.lib.format.read_array(data, allow_pickle=False)
             if stored.dtype != np.float32:
                 raise ValueError(f"wanted float32, got {stored.dtype}")
             vectors, _ = check_references(stored, [reference.speech_s for reference in person.references])
@@ -152,7 +153,7 @@ class ProfileReader(ABC):
         Raises:
             ProfileError: no sound is kept of somebody, it is damaged, or no speech is heard in it.
         """
-        silent = [p.name for p in manifest.people if not any(reference.audio for reference in p.references)]
+        silent = [person.name for person in manifest.people if not person.audio()]
         if embed is None or silent:
             lack = f"no sound is kept of {listed(silent)}" if silent else "nothing is at hand to embed its sound"
             wanted = base.sha256[:8] if base else "none"

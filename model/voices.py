@@ -123,7 +123,8 @@ def check_references(vectors: ArrayLike, speech_s: ArrayLike) -> tuple[FloatArra
         raise ValueError(
             f"wanted vectors (n, d) and seconds of speech (n,), got {own_vectors.shape} and {own_speech_s.shape}"
         )
-    lengths = np.linalg.norm(own_vectors.astype(np.float64), axis=1)
+    with np.errstate(invalid="ignore"):  # a NaN that signals is refused like any other
+        lengths = np.linalg.norm(own_vectors.astype(np.float64), axis=1)
     if not np.all(np.abs(lengths - 1) <= _UNIT_TOLERANCE):  # NaN too
         raise ValueError("wanted vectors of length 1, got others")
     if not (np.all(own_speech_s > 0) and np.all(np.isfinite(own_speech_s))):

@@ -225,6 +225,43 @@ def merge(context: typer.Context, into: str, other: str, profile: ProfileOption 
     _say(f"{safe_text(other)} is now part of {voice.name}.")
 
 
+@speakers.command("export")
+def export_speakers(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A new file, such as home.livespeaker.")],
+    audio: Annotated[bool, typer.Option("--audio/--no-audio", help="The recordings that are kept, too.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Everybody who is known into one file, for another machine."""
+    from model.profile import default_profile
+    from model.profile_file import write_profile_file
+    from model.profile_folder import ProfileFolder
+    from model.profile_reader import listed
+
+    folder = ProfileFolder(profile or context.obj or default_profile())
+    written = write_profile_file(folder, file, audio=audio, force=force)
+    who = listed([person.name for person in written.people])
+    what = "voices and recordings" if any(person.audio() for person in written.people) else "voices"
+    _say(f"{who}: {what} are in {safe_text(str(file))}. Whoever has the file has them.")
+
+
+@speakers.command("import")
+def import_speakers(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="What `speakers export` wrote.")],
+    merge: Annotated[bool, typer.Option("--merge", help="People who are known already get known better.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Everybody in a file gets known here, all of them or nobody."""
+    from model.profile_file import ProfileFile
+
+    with ProfileFile(file) as found:
+        encoder, known = _open(profile or context.obj)
+        for voice in known.take_in(found, encoder.size, merge=merge):
+            _say(f"{voice.name}: {voice.speech_s.sum():.0f} s of speech in {len(voice.vectors)} references.")
+
+
 @app.command()
 def pretrain(
     corpus: Annotated[Path, typer.Option("--corpus", metavar="DIR", help="A folder per speaker, or a manifest.csv.")],

@@ -40,7 +40,7 @@ from tests.talk import (
 )
 
 COMMANDS = ["demo", "devices", "enroll", "live", "replay", "speakers", "pretrain"]
-SPEAKERS = ["list", "rename", "remove", "merge"]
+SPEAKERS = ["list", "rename", "remove", "merge", "export", "import"]
 HELP = [[], *([name] for name in COMMANDS), *(["speakers", name] for name in SPEAKERS)]
 NOT_FOR_HELP = ("tensorflow", "keras", "librosa", "sklearn", "onnxruntime", "ai_edge_litert", "sounddevice")
 
@@ -572,6 +572,46 @@ def test_the_list_says_how_good_a_voice_is_to_eyes_and_to_programs(call: Call, p
         assert voice["added"].startswith(f"{day}T{time_of_day}")
     code, out, err = call("speakers", "list", "--json", "--profile", tmp_path / "nobody")
     assert (code, json.loads(out), err) == (0, {"schema": 1, "speakers": []}, "")
+
+
+def test_people_move_to_another_machine_in_one_file(call: Call, profile: Path, tmp_path: Path) -> None:
+    assert call("enroll", "Zoë", ENROLMENT["Sally"], "--profile", profile)[0] == 0
+    file, there = tmp_path / "home.livespeaker", ("--profile", tmp_path / "there")
+    code, out, err = call("speakers", "export", file, "--profile", profile)
+    assert (code, out) == (0, "")
+    assert err == f"Angus, Rob, Sally, Zoë: voices and recordings are in {file}. Whoever has the file has them.\n"
+    code, out, err = call("speakers", "import", file, *there)
+    assert (code, out) == (0, "")
+    assert [line.split(":")[0] for line in err.splitlines()] == ["Angus", "Rob", "Sally", "Zoë"]
+    assert call("speakers", "list", *there)[1] == call("speakers", "list", "--profile", profile)[1]
+    known = content(tmp_path / "there")
+    code, _, err = call("speakers", "import", file, *there)
+    assert code == 1
+    assert "got Angus, Rob, Sally, Zoë; nothing was changed" in complaint(err)
+    assert content(tmp_path / "there") == known
+    assert call("speakers", "import", "--merge", file, *there)[0] == 0
+    assert len(Profile(tmp_path / "there", base()).voices) == 4
+
+
+def test_what_cannot_be_exported_or_imported_is_told_in_one_line(call: Call, profile: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.livespeaker").write_text("no profile")
+    where, nowhere = ("--profile", profile), ("--profile", tmp_path / "nowhere")
+    before = content(tmp_path)
+    for arguments, words in (
+        (("import", tmp_path / "text.livespeaker", *where), "wanted a zip archive"),
+        (("import", tmp_path / "text.livespeaker", *nowhere), "wanted a zip archive"),
+        (("import", tmp_path / "missing", *where), "no such file"),
+        (("import", tmp_path, *where), "not a plain file"),
+        (("export", tmp_path / "text.livespeaker", *where), "--force"),
+        (("export", tmp_path, "--force", *where), "cannot write to"),
+        (("export", tmp_path / "not" / "there", *where), "no such file or folder"),
+        (("export", tmp_path / "new.livespeaker", *nowhere), "enrol somebody first"),
+    ):
+        code, out, err = call("speakers", *arguments)
+        assert (code, out, err.count("\n")) == (1, "", 1), err
+        assert words in complaint(err)
+    assert content(tmp_path) == before
+    assert not (tmp_path / "nowhere").exists()
 
 
 # -- the demo --------------------------------------------------------------------------------------------------------
