@@ -1,12 +1,15 @@
-"""Learning a voice: from sound to reference embeddings, with progress and a word about quality."""
+"""Learning a voice: from sound to reference embeddings of one person, coached on the way."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.coach import ENOUGH_SPEECH_S, MAX_CLIPPED, Progress, coherence, snr_db
 from model.encoder import Encoder, FrameLayers, HopSums, Pooling
+from model.other_voice import OtherVoice
 from model.scoring import Judge, centroid
 from model.voices import Voice
 from model.weights import Weights
@@ -29,15 +32,13 @@ __all__ = [
 MIN_SPEECH_S = 2.0
 """Seconds of speech below which nothing is learned."""
 
-ENOUGH_SPEECH_S = 15.0
-"""Seconds of speech that make a good voice: 100 per cent."""
-
 MOST_SPEECH_S = 30.0  # more is not listened to: ten references of 3 s are kept at most
 REFERENCE_S = 3.0  # seconds of speech behind one reference
 SPEECH_HOP = 0.5  # a hop with at least this mean probability belongs to a reference
+NOISE_HOP = 0.1  # a hop with less holds no speech at all
+NOISE_HOPS = 300  # the last half minute of noise counts
 CLIPPED = 0.985  # of full scale
-MAX_CLIPPED = 0.005  # share of samples in speech; beyond this a voice is distorted
-QUIET_DB = -50.0  # RMS of speech; below this there is more noise than voice in most microphones
+MAX_OTHER = 0.4  # share of another voice in the speech; beyond this nobody can tell whose the name is
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,33 +47,8 @@ class References:
 
     vectors: NDArray[np.float32]  # (n, d) unit length
     speech_s: NDArray[np.float32]  # (n,) seconds of speech behind each
-    audio: list[NDArray[np.float32]]  # n recordings at 16 kHz, silence cut out
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an enrolment has come."""
-
-    speech_s: float  # seconds of speech so far
-    heard_s: float  # seconds of sound so far
-    level_db: float  # RMS of the speech, dB relative to full scale; -inf before there is any
-    clipped: float  # share of the speech samples at full scale
-
-    @property
-    def percent(self) -> int:
-        """Of the speech that makes a good voice, at most 100."""
-        return min(100, int(100 * self.speech_s / ENOUGH_SPEECH_S))
-
-    @property
-    def advice(self) -> str:
-        """What would make it better, or nothing."""
-        if self.clipped > MAX_CLIPPED:
-            return "too loud: move back or lower the input level"
-        if self.speech_s and self.level_db < QUIET_DB:
-            return "quiet: move closer or raise the input level"
-        if self.heard_s > 5 and self.speech_s < 0.2 * self.heard_s:
-            return "hardly any speech: is this the right microphone?"
-        return ""
+    audio: list[NDArray[np.float32]]  # n recordings at 16 kHz, silence and other voices cut out
+    progress: Progress  # of all that was heard, with what was left out
 
 
 def references(
@@ -141,19 +117,34 @@ class Enrolment:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._pooling = Pooling(encoder.weights)
+        self._other = OtherVoice(encoder.weights)
         self._hops: list[tuple[HopSums, NDArray[np.float32]]] = []  # hops of speech and their sound
+        self._power: list[float] = []  # mean square of each
+        self._clipped: list[int] = []  # samples of each at full scale
+        self._noise: deque[float] = deque(maxlen=NOISE_HOPS)  # mean squares of hops without speech
         self._heard_s = 0.0
-        self._speech_s = 0.0
-        self._power = 0.0  # sum of squares in speech
-        self._clipped = 0  # samples of speech at full scale
+        self._speech_s = 0.0  # of anybody
+        self._coherence, self._n_references = np.nan, 0  # as of the last half second
 
     @property
     def progress(self) -> Progress:
         """How far it has come."""
-        samples = max(1, len(self._hops) * HOP_SAMPLES)
-        power = self._power / samples
-        level_db = 10.0 * float(np.log10(power)) if power > 0.0 else -np.inf
-        return Progress(self._speech_s, self._heard_s, level_db, self._clipped / samples)
+        other = self._other.mask
+        hops = [hop for hop, _ in self._hops]
+        other_s = sum(hop.speech for hop, o in zip(hops, other, strict=True) if o) * HOP_SAMPLES / SAMPLE_RATE
+        power, clipped = np.array(self._power)[~other], np.array(self._clipped)[~other]
+        level = float(power.mean()) if len(power) else 0.0
+        return Progress(
+            speech_s=self._speech_s - other_s,
+            heard_s=self._heard_s,
+            level_db=10.0 * float(np.log10(level)) if level > 0.0 else -np.inf,
+            clipped=float(clipped.mean()) / HOP_SAMPLES if len(clipped) else 0.0,
+            snr_db=snr_db(power, self._noise),
+            other_s=other_s,
+            other_now=self._other.now,
+            coherence=self._coherence,
+            n_references=self._n_references,
+        )
 
     @property
     def full(self) -> bool:
@@ -187,31 +178,49 @@ class Enrolment:
         """The references.
 
         Raises:
-            EnrolmentError: there is less than 2 s of speech, or it is clipped.
+            EnrolmentError: there is less than 2 s of the person's speech, it is clipped, or too much is another's.
         """
+        self._other.settle()
+        groups, vectors, speech_s = self._references()
         progress = self.progress
         if progress.speech_s < MIN_SPEECH_S:
             raise EnrolmentError(
                 f"expected at least {MIN_SPEECH_S:.0f} s of speech, heard {progress.speech_s:.1f} s of it in "
-                f"{progress.heard_s:.1f} s of sound; record a longer sample, closer to the microphone"
+                f"{progress.heard_s:.1f} s of sound; nothing is kept, record a longer sample, closer to the microphone"
+            )
+        if progress.other_s > MAX_OTHER * (progress.other_s + progress.speech_s):
+            raise EnrolmentError(
+                f"expected one voice, heard {progress.speech_s:.0f} s of one and {progress.other_s:.0f} s of another; "
+                "nothing is kept, record one person alone"
             )
         if progress.clipped > MAX_CLIPPED:
             raise EnrolmentError(
                 f"expected an undistorted voice, {100 * progress.clipped:.1f} % of its samples are clipped; "
                 "lower the input level and record again"
             )
-        groups, vectors, speech_s = references((hop for hop, _ in self._hops), self._pooling)
         sound = {id(hop): samples for hop, samples in self._hops}
         audio = [np.concatenate([sound[id(hop)] for hop in group]) for group in groups]
-        return References(vectors, speech_s, audio)
+        return References(vectors, speech_s, audio, progress)
+
+    def _references(self) -> tuple[list[list[HopSums]], NDArray[np.float32], NDArray[np.float32]]:
+        # Of the person's speech alone, as `references` gives them.
+        own = (hop for (hop, _), other in zip(self._hops, self._other.mask, strict=True) if not other)
+        found = references(own, self._pooling)
+        self._coherence, self._n_references = coherence(*found[1:]), len(found[1])
+        return found
 
     def _take(self, hops: list[tuple[HopSums, NDArray[np.float32]]]) -> None:
         for hop, samples in hops:
+            power = float(np.mean(np.square(samples, dtype=np.float64)))
             if hop.speech >= SPEECH_HOP:
                 self._hops.append((hop, samples))
+                self._power.append(power)
+                self._clipped.append(int(np.count_nonzero(np.abs(samples) >= CLIPPED)))
                 self._speech_s += hop.speech * HOP_SAMPLES / SAMPLE_RATE
-                self._power += float(np.sum(np.square(samples, dtype=np.float64)))
-                self._clipped += int(np.count_nonzero(np.abs(samples) >= CLIPPED))
+                if self._other.push(hop):
+                    self._references()
+            elif hop.speech < NOISE_HOP:
+                self._noise.append(power)
 
 
 class _Stretch:

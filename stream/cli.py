@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -17,7 +18,7 @@ from stream.errors import FileError, LivespeakerError, OutputError, ProfileError
 from stream.text import safe_text, system_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from model.encoder import Encoder
     from model.profile import Profile
@@ -89,7 +90,7 @@ def demo(
         encoder, profile = _open(Path(folder) / "profile")
         for name, file in ENROLMENT.items():
             _say(f"Enrolling {name} from {file.name}")
-            _enrol(encoder, profile, name, open_source(file, None))
+            _enrol(encoder, profile, name, [open_source(file, None)])
         _say("Four synthetic voices talk for about a minute. One of them was never enrolled.\n")
         collect = Collect()
         pace = _speed(speed or ("1" if screen else "max"))
@@ -123,7 +124,7 @@ def devices() -> None:
 def enroll(
     name: Annotated[str, typer.Argument(help="Who it is: any text.")],
     files: Annotated[list[str] | None, typer.Argument(metavar="[FILE ...]", help="Recordings of this person.")] = None,
-    mic: Annotated[bool, typer.Option("--mic", help="Record from the microphone.")] = False,
+    mic: Annotated[bool, typer.Option("--mic", help="From the microphone; Ctrl-C keeps what was heard.")] = False,
     device: DeviceOption = None,
     keep_audio: Annotated[
         bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, so that a better model can hear it again.")
@@ -139,12 +140,13 @@ def enroll(
         raise UsageError("expected recordings or --mic, got neither; try: livespeaker enroll NAME FILE, or --mic")
     encoder, known = _open(profile)
     _check_writable(profile)
-    sources: list[Source] = [open_source(file, None) for file in files or ()]
+    sources = [open_source(file, None) for file in files or ()]
+    microphone = None
     if mic:
         from stream.microphone import Microphone
 
-        sources.append(Microphone(_device(device)))
-    for line in _enrol(encoder, known, name, *sources, keep_audio=keep_audio, mic=mic):
+        microphone = Microphone(_device(device))
+    for line in _enrol(encoder, known, name, sources, keep_audio=keep_audio, mic=microphone):
         _say(line)
 
 
@@ -518,29 +520,47 @@ def _enrol(
     encoder: "Encoder",
     profile: "Profile",
     name: str,
-    *sources: "Source",
+    sources: "Iterable[Source]",
+    *,
     keep_audio: bool = True,
-    mic: bool = False,
+    mic: "Source | None" = None,
 ) -> list[str]:
-    """Hear every source, then change the profile once; lines about what came of it."""
+    """Hear every source, the microphone last, then change the profile once; lines about what came of it."""
     from model.enrol import Enrolment, alike
     from stream.enrol_screen import EnrolScreen
     from stream.quiet import quiet_libraries
+    from stream.session import stopped_by_signals
 
     enrolment = Enrolment(encoder)
-    for source in sources:
-        with quiet_libraries(), source, EnrolScreen(name, source.name) as screen:
+    for source in chain(sources, [mic] if mic else []):
+        with quiet_libraries(), source, EnrolScreen(name, source.name) as screen, ExitStack() as stack:
+            if source is mic:
+                stack.enter_context(stopped_by_signals(source))
             for progress in enrolment.listen(source.blocks(), source.rate):
                 screen.show(progress)
-                if mic and progress.percent == 100:
+                if source is mic and progress.percent == 100:
                     source.stop()
         if warning := getattr(source, "warning", None):
             raise FileError(f"nobody was enrolled, because {warning}; get it again whole")
+        if enrolment.full:
+            break
+    early = mic is not None and enrolment.progress.percent < 100 and not enrolment.full
     found = enrolment.finish()
+    heard = found.progress
     voice = profile.add(name, found.vectors, found.speech_s, found.audio if keep_audio else ())
     lines = [f"{voice.name}: {voice.speech_s.sum():.0f} s of speech in {len(voice.vectors)} references."]
-    if advice := enrolment.progress.advice:
-        lines.append(f"Could be better: {advice}.")
+    if early:
+        lines.append(f"Stopped early: what was heard is kept, {heard.speech_s:.0f} s of speech.")
+    if heard.other_s:
+        lines.append(f"Left out: {heard.other_s:.1f} s of speech that sounds like another voice.")
+    if heard.verdict == "mixed":
+        lines.append(
+            f"Its coherence is mixed ({heard.coherence:.2f}): another voice or noise may be in it; record again, alone."
+        )
+    elif heard.verdict:
+        lines.append(f"Its coherence is good ({heard.coherence:.2f}).")
+    if heard.advice:
+        lines.append(f"Could be better: {heard.advice}.")
     for other, cosine in alike(voice, profile.voices, encoder.weights):
         lines.append(f"{voice.name} and {other} sound alike ({cosine:.2f}): enrol more of both to tell them apart.")
     return lines

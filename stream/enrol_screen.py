@@ -26,6 +26,14 @@ class Heard(Protocol):
         """RMS of the speech, dB relative to full scale."""
 
     @property
+    def snr_db(self) -> float:
+        """Speech against noise, dB; NaN before it is known."""
+
+    @property
+    def verdict(self) -> str:
+        """How the sample hangs together, in a word, or nothing."""
+
+    @property
     def advice(self) -> str:
         """What would make it better, or nothing."""
 
@@ -46,12 +54,12 @@ class EnrolScreen:
         self._newest: Heard | None = None
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=20),  # what is said needs the width more
             TextColumn("{task.percentage:>3.0f} %  {task.fields[said]}", markup=False),
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
         )
-        self._task = self._bar.add_task(self._title, total=100, said="listening ...")
+        self._task = self._bar.add_task(safe_text(name), total=100, said=f"listening to {safe_text(source)} ...")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -62,15 +70,20 @@ class EnrolScreen:
     ) -> None:
         self._bar.stop()
         if self._newest and self._bar.disable:
-            print(f"{self._title}: {self._said(self._newest)}", file=sys.stderr)  # noqa: T201 - it is a screen
+            said = "; ".join(filter(None, [self._figures(self._newest), self._newest.advice]))
+            print(f"{self._title}: {said}", file=sys.stderr)  # noqa: T201 - it is a screen
 
     def show(self, progress: Heard) -> None:
         """Draw it."""
         self._newest = progress
-        self._bar.update(self._task, completed=progress.percent, said=self._said(progress))
+        self._bar.update(self._task, completed=progress.percent, said=progress.advice or self._figures(progress))
 
     @staticmethod
-    def _said(progress: Heard) -> str:
-        level = f"{progress.level_db:.0f} dB" if math.isfinite(progress.level_db) else "silence"
-        said = f"{progress.speech_s:.0f} s of speech, {level}"
-        return f"{said}; {progress.advice}" if progress.advice else said
+    def _figures(progress: Heard) -> str:
+        said = [f"{progress.speech_s:.0f} s of speech"]
+        said.append(f"{progress.level_db:.0f} dB" if math.isfinite(progress.level_db) else "silence")
+        if math.isfinite(progress.snr_db):
+            said.append(f"SNR {progress.snr_db:.0f} dB")
+        if progress.verdict:
+            said.append(f"coherence {progress.verdict}")
+        return ", ".join(said)

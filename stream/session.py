@@ -12,7 +12,7 @@ from stream.outputs import Output
 from stream.recognizer import Recognizer
 from stream.records import Block, Gap, Loss, Turn
 
-__all__ = ["Source", "run_session"]
+__all__ = ["Source", "run_session", "stopped_by_signals"]
 
 
 class Source(Protocol):
@@ -55,7 +55,7 @@ def run_session(source: Source, recognizer: Recognizer, outputs: Sequence[Output
     When the source fails half-way, what was heard is decided and written before the error goes on.
     """
     try:
-        with _stopped_by_signals(source):
+        with stopped_by_signals(source):
             for block in source.blocks():
                 _write(recognizer.push(block, source.loss), outputs)
     finally:
@@ -74,10 +74,13 @@ def _write(events: Iterable[Turn | Gap], outputs: Sequence[Output]) -> None:
 
 
 @contextmanager
-def _stopped_by_signals(source: Source) -> Iterator[None]:
-    # The first signal ends the stream as if it had run out; a second Ctrl-C is the user's last word.
+def stopped_by_signals(source: Source) -> Iterator[None]:
+    """While this lasts, Ctrl-C or a polite kill ends the stream as if it had run out.
+
+    A second Ctrl-C is the user's last word. Outside the main thread, which alone can hear signals, nothing changes.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can hear signals
+        yield
         return
 
     def stop(number: int, _frame: object) -> None:

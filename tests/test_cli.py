@@ -614,6 +614,40 @@ def test_what_cannot_be_exported_or_imported_is_told_in_one_line(call: Call, pro
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_enrolment_tells_how_good_it_is_and_whom_it_left_out(call: Call, tmp_path: Path) -> None:
+    where = ("--profile", tmp_path / "profile")
+    code, _, err = call("enroll", "Rob", ENROLMENT["Rob"], *where)
+    assert code == 0
+    assert "Its coherence is good (0." in err
+    assert "Left out" not in err
+    rob, sally = reading("Rob"), reading("Sally")
+    at, until = 8 * SAMPLE_RATE, 11 * SAMPLE_RATE
+    sf.write(tmp_path / "two.wav", np.concatenate([sally[:at], rob[at:until], sally[at:]]), SAMPLE_RATE)
+    code, _, err = call("enroll", "Sally", tmp_path / "two.wav", *where)
+    assert code == 0
+    (left_out,) = [line for line in err.splitlines() if line.startswith("Left out: ")]
+    assert 1.5 < float(left_out.split()[2]) < 4.5
+    assert "sound alike" not in err
+
+
+def test_the_same_voice_enrolled_twice_is_said_to_sound_alike(call: Call, tmp_path: Path) -> None:
+    where = ("--profile", tmp_path / "profile")
+    assert call("enroll", "Rob", ENROLMENT["Rob"], *where)[0] == 0
+    code, _, err = call("enroll", "Bob", ENROLMENT["Rob"], *where)
+    assert code == 0
+    assert "Bob and Rob sound alike" in err
+
+
+def test_more_speech_adds_references_up_to_ten(call: Call, tmp_path: Path) -> None:
+    where = ("--profile", tmp_path / "profile")
+    counts = []
+    for _ in range(3):
+        assert call("enroll", "Rob", ENROLMENT["Rob"], *where)[0] == 0
+        (rob,) = Profile(tmp_path / "profile", base()).voices
+        counts.append(len(rob.vectors))
+    assert counts[0] < counts[1] <= counts[2] == 10
+
+
 # -- the demo --------------------------------------------------------------------------------------------------------
 
 

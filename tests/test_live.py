@@ -103,6 +103,30 @@ def test_enroll_from_the_microphone_ends_by_itself(pulse: Pulse, profile: Path, 
     assert cosine["Rob"] > 0.9
 
 
+def test_ctrl_c_keeps_what_was_heard_so_far(pulse: Pulse, profile: Path, tmp_path: Path) -> None:  # noqa: F811
+    talk = write_talk(tmp_path / "rob.wav", reading("Rob"))
+    with start(pulse, "enroll", "Bob", "--mic", "--profile", profile) as listener, pulse.play(talk) as player:
+        time.sleep(7.0)
+        out, err = end(listener)
+        player.terminate()
+    assert out == ""
+    heard_s = Profile(profile, base()).voices[-1].speech_s.sum()
+    assert 2 <= heard_s < 12
+    assert f"Stopped early: what was heard is kept, {heard_s:.0f} s of speech." in err
+
+
+def test_ctrl_c_before_there_is_enough_keeps_nothing(pulse: Pulse, profile: Path) -> None:  # noqa: F811
+    before = content(profile)
+    with start(pulse, "enroll", "Bob", "--mic", "--profile", profile) as listener:
+        listener.send_signal(signal.SIGINT)
+        out, err = listener.communicate(timeout=30)
+    assert (listener.returncode, out) == (1, "")
+    assert "Traceback" not in err
+    assert "nothing is kept" in err.splitlines()[-1]
+    assert err.count("livespeaker: ") == 1
+    assert content(profile) == before
+
+
 def test_devices_lists_the_input(pulse: Pulse) -> None:  # noqa: F811
     done = livespeaker("devices", env=pulse.env)
     assert done.returncode == 0, done.stderr
