@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
-from stream.text import system_reason
+from stream.text import safe_text, system_reason
 
-__all__ = ["Clip", "audio_files", "name_in", "read_audio", "read_corpus", "read_test_corpus"]
+__all__ = ["Clip", "audio_files", "name_in", "people_in", "read_audio", "read_corpus", "read_test_corpus"]
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
 MIN_FOLDER_SPEAKERS = 4  # of a folder layout before two of them are kept for dev: with one there is nobody to confuse
@@ -156,6 +156,29 @@ def name_in(folder: Path, file: Path) -> str:
 def audio_files(folder: Path) -> list[Path]:
     """Every file in a folder, and in those within it, that is called like audio; sorted."""
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+
+
+def people_in(folder: Path) -> dict[str, list[Path]]:
+    """The recordings in a folder per person: by the name of each folder, sorted; hidden folders are nobody's.
+
+    Args:
+        folder: holds the folders.
+
+    Raises:
+        FileError: it cannot be read, or there is no folder in it.
+    """
+    try:
+        folders = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    except OSError as error:
+        raise FileError(
+            f"expected a folder per person in {safe_text(str(folder))}, got: {system_reason(error)}; give another"
+        ) from error
+    if not folders:
+        raise FileError(
+            f"expected a folder per person in {safe_text(str(folder))}, found none; "
+            "put the recordings of each into a folder of that name"
+        )
+    return {child.name: audio_files(child) for child in folders}
 
 
 def read_audio(path: Path) -> NDArray[np.float32]:

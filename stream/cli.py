@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from stream.errors import FileError, LivespeakerError, OutputError, ProfileError, ReaderGoneError, UsageError
+from stream.errors import (
+    AudioError,
+    EnrolmentError,
+    FileError,
+    LivespeakerError,
+    OutputError,
+    ProfileError,
+    ReaderGoneError,
+    UsageError,
+)
 from stream.text import safe_text, system_reason
 
 if TYPE_CHECKING:
@@ -122,19 +131,33 @@ def devices() -> None:
 
 @app.command()
 def enroll(
-    name: Annotated[str, typer.Argument(help="Who it is: any text.")],
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Who it is: any text.")] = None,
     files: Annotated[list[str] | None, typer.Argument(metavar="[FILE ...]", help="Recordings of this person.")] = None,
     mic: Annotated[bool, typer.Option("--mic", help="From the microphone; Ctrl-C keeps what was heard.")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", metavar="DIR", help="Everybody who has a folder of recordings in it, by its name."),
+    ] = None,
     device: DeviceOption = None,
     keep_audio: Annotated[
         bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, so that a better model can hear it again.")
     ] = True,
     profile: ProfileOption = None,
 ) -> None:
-    """Make a person known from files or the microphone; several calls add up."""
+    """Make a person known from files or the microphone, or everybody in a folder; several calls add up."""
     from model.profile import check_name
     from stream.replay import open_source
 
+    if folder is not None:
+        if name is not None or mic:
+            raise UsageError(
+                f"--folder takes every name from a folder, got {'--mic' if name is None else safe_text(repr(name))} as "
+                "well; try: livespeaker enroll --folder DIR"
+            )
+        _enrol_folder(folder, profile, keep_audio=keep_audio)
+        return
+    if name is None:
+        raise typer.BadParameter("expected a NAME or --folder, got neither")
     name = check_name(name)
     if not files and not mic:
         raise UsageError("expected recordings or --mic, got neither; try: livespeaker enroll NAME FILE, or --mic")
@@ -564,6 +587,35 @@ def _enrol(
     for other, cosine in alike(voice, profile.voices, encoder.weights):
         lines.append(f"{voice.name} and {other} sound alike ({cosine:.2f}): enrol more of both to tell them apart.")
     return lines
+
+
+def _enrol_folder(folder: Path, profile: Path | None, *, keep_audio: bool) -> None:
+    """Enrol everybody who has a folder of recordings; who cannot be enrolled is told at the end."""
+    from model.corpus import people_in
+    from model.profile import check_name
+    from stream.replay import open_source
+
+    people = people_in(folder)
+    encoder, known = _open(profile)
+    _check_writable(profile)
+    failed = []
+    for name, files in people.items():
+        try:
+            checked = check_name(name)
+            if not files:
+                raise FileError("expected recordings in the folder, found none; put WAV, FLAC, Opus or MP3 files there")
+            sources = (open_source(file, None) for file in files)  # one open at a time: there may be thousands
+            for line in _enrol(encoder, known, checked, sources, keep_audio=keep_audio):
+                _say(line)
+        except (AudioError, EnrolmentError, UsageError) as error:
+            failed.append(f"{safe_text(name)} was not enrolled: {error}")
+    for line in failed:
+        _say(line)
+    if failed:
+        raise EnrolmentError(
+            f"expected to enrol {len(people)} people, {len(failed)} of them could not be; the others are kept: enrol "
+            "who is missing with livespeaker enroll NAME FILE"
+        )
 
 
 def _stages(encoder: "Encoder", profile: "Profile") -> "Stages":

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 import soundfile as sf
 
 from model.profile import Profile
+from model.scoring import centroid
 from stream.clock import SAMPLE_RATE
 from stream.demonstration import CONVERSATION, ENROLMENT
 from stream.rttm import read_rttm
@@ -646,6 +647,81 @@ def test_more_speech_adds_references_up_to_ten(call: Call, tmp_path: Path) -> No
         (rob,) = Profile(tmp_path / "profile", base()).voices
         counts.append(len(rob.vectors))
     assert counts[0] < counts[1] <= counts[2] == 10
+
+
+# -- a folder per person ---------------------------------------------------------------------------------------------
+
+
+def people_folder(folder: Path, names: Sequence[str]) -> Path:
+    for name in names:
+        (folder / name / "later").mkdir(parents=True)
+        said = reading(name)
+        half = len(said) // 2
+        sf.write(folder / name / "1.wav", said[:half], SAMPLE_RATE)
+        sf.write(folder / name / "later" / "2.flac", said[half:], SAMPLE_RATE)
+        (folder / name / "notes.txt").write_text("no sound")
+    return folder
+
+
+def test_everybody_in_a_folder_is_enrolled(call: Call, tmp_path: Path) -> None:
+    folder, profile = people_folder(tmp_path / "people", NAMES), tmp_path / "profile"
+    (folder / ".hidden").mkdir()
+    code, out, err = call("enroll", "--folder", folder, "--profile", profile)
+    assert (code, out) == (0, ""), err
+    enrolled = Profile(profile, base()).voices
+    assert [voice.name for voice in enrolled] == sorted(NAMES)
+    for voice in enrolled:
+        assert voice.has_audio
+        known = voices()[NAMES.index(voice.name)]
+        assert voice.speech_s.sum() == pytest.approx(known.speech_s.sum(), abs=0.7)
+        assert centroid(voice) @ centroid(known) > 0.97
+
+
+def test_who_cannot_be_enrolled_is_told_and_the_others_are_kept(call: Call, tmp_path: Path) -> None:
+    folder, profile = people_folder(tmp_path / "people", ["Rob", "Sally"]), tmp_path / "profile"
+    (folder / "Empty").mkdir()
+    (folder / "Quiet").mkdir()
+    sf.write(folder / "Quiet" / "1.wav", np.zeros(3 * SAMPLE_RATE), SAMPLE_RATE)
+    (folder / "Rob" / "zz.wav").write_text("no sound either")
+    (folder / "unknown").mkdir()
+    code, out, err = call("enroll", "--folder", folder, "--profile", profile)
+    assert (code, out) == (1, "")
+    assert "4 of them could not be" in complaint(err)
+    told = [line for line in err.splitlines() if "was not enrolled: " in line]
+    assert err.splitlines()[-5:-1] == told  # at the end, a line each
+    for line, (name, words) in zip(
+        told,
+        [("Empty", "found none"), ("Quiet", "at least 2 s"), ("Rob", "zz.wav"), ("unknown", "another name")],
+        strict=True,
+    ):
+        assert line.startswith(f"{name} was not enrolled: ")
+        assert words in line
+    assert [voice.name for voice in Profile(profile, base()).voices] == ["Sally"]
+
+
+def test_a_folder_that_holds_nobody(call: Call, profile: Path, tmp_path: Path) -> None:
+    before = content(profile)
+    (tmp_path / "loose").mkdir()
+    (tmp_path / "loose" / "1.wav").touch()
+    for folder, words in (
+        (tmp_path / "loose", "found none; put the recordings of each into a folder"),
+        (tmp_path / "nowhere", "give another"),
+        (tmp_path / "loose" / "1.wav", "give another"),
+    ):
+        code, out, err = call("enroll", "--folder", folder, "--profile", profile)
+        assert (code, out) == (1, "")
+        assert words in complaint(err)
+        assert "a folder per person" in err
+        assert err.count("\n") == 1
+    assert content(profile) == before
+
+
+@pytest.mark.parametrize("more", [["Ann"], ["--mic"], ["Ann", "ann.wav"]], ids=" ".join)
+def test_a_folder_and_a_name_contradict_each_other(call: Call, profile: Path, tmp_path: Path, more: list[str]) -> None:
+    code, out, err = call("enroll", "--folder", tmp_path, *more, "--profile", profile)
+    assert (code, out) == (1, "")
+    assert more[0] in complaint(err)
+    assert err.count("\n") == 1
 
 
 # -- the demo --------------------------------------------------------------------------------------------------------
