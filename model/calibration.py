@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.metrics import fit_llr
 from stream.errors import UsageError
 
-__all__ = ["Calibration", "fit_calibration", "posterior"]
+__all__ = ["Calibration", "Fusion", "fit_calibration", "fit_fusion", "posterior"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,44 @@ class Calibration:
         Returns:
             (n, people). Shrinks to 0 as the speech goes below the shortest calibrated length.
         """
-        at = np.log(np.maximum(speech_s, 1e-3))
-        grid = np.log(self.seconds)
-        slope, offset = np.interp(at, grid, self.slope), np.interp(at, grid, self.offset)
-        trust = np.minimum(np.asarray(speech_s) / self.seconds[0], 1.0)
-        scaled: NDArray[np.float64] = (slope[:, None] * score + offset[:, None]) * trust[:, None]
+        slope, offset, trust = _at(speech_s, self.seconds, self.slope, self.offset)
+        scaled: NDArray[np.float64] = (slope * score + offset) * trust
         return scaled
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """llr = slope * score + evidence_slope * evidence + offset, by seconds of speech: for people whom a head knows."""
+
+    seconds: tuple[float, ...]  # of speech in the tested window, ascending
+    slope: tuple[float, ...]  # natural-log units per unit of the score, >= 0
+    evidence_slope: tuple[float, ...]  # of the head's evidence, >= 0
+    offset: tuple[float, ...]  # natural-log units
+
+    def __post_init__(self) -> None:
+        if not len(self.seconds) == len(self.slope) == len(self.evidence_slope) == len(self.offset) > 0:
+            raise UsageError(
+                f"expected as many slopes and offsets as seconds, got {len(self.slope)}, {len(self.evidence_slope)}, "
+                f"{len(self.offset)} and {len(self.seconds)}; use the fusion that came with the weights"
+            )
+
+    def llr(
+        self, score: NDArray[np.floating], evidence: NDArray[np.floating], speech_s: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """As `Calibration.llr`, of a score and a head's evidence, both (n, people)."""
+        columns = self.slope, self.evidence_slope, self.offset
+        slope, evidence_slope, offset, trust = _at(speech_s, self.seconds, *columns)
+        scaled: NDArray[np.float64] = (slope * score + evidence_slope * evidence + offset) * trust
+        return scaled
+
+
+def _at(
+    speech_s: NDArray[np.floating], seconds: tuple[float, ...], *columns: tuple[float, ...]
+) -> tuple[NDArray[np.float64], ...]:
+    # Every column at every row's seconds, (n, 1), and last how far a row is to be trusted.
+    at, grid = np.log(np.maximum(speech_s, 1e-3)), np.log(seconds)
+    trust = np.minimum(np.asarray(speech_s) / seconds[0], 1.0)
+    return tuple(column[:, None] for column in (*(np.interp(at, grid, values) for values in columns), trust))
 
 
 def fit_calibration(
@@ -61,6 +93,25 @@ def fit_calibration(
     """
     fits = [fit_llr(score, target) for score, target in zip(scores, targets, strict=True)]
     return Calibration(seconds, tuple(slope for slope, _ in fits), tuple(offset for _, offset in fits))
+
+
+def fit_fusion(
+    seconds: tuple[float, ...],
+    scores: list[NDArray[np.floating]],
+    evidence: list[NDArray[np.floating]],
+    targets: list[NDArray[np.bool_]],
+) -> Fusion:
+    """As `fit_calibration`, on scores and evidence, for each length (n,) each. Neither counts against a person."""
+    slopes = []
+    for score, said, target in zip(scores, evidence, targets, strict=True):
+        # A slope below 0 is chance: without what it belongs to, the other one says it all.
+        for mask in ((1.0, 1.0), (0.0, 1.0), (1.0, 0.0)):
+            fit = fit_llr(np.stack([score, said], axis=1) * mask, target)
+            if min(fit[:-1]) >= 0:
+                break
+        slopes.append(fit)
+    score_slope, evidence_slope, offset = (tuple(column) for column in zip(*slopes, strict=True))
+    return Fusion(seconds, score_slope, evidence_slope, offset)
 
 
 def posterior(llr: NDArray[np.floating], unknown: float) -> NDArray[np.float64]:

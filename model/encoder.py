@@ -6,7 +6,7 @@ The frame layers keep their left context in tensors that go in and come out. The
 per hop, so a window of any length is an addition; nothing is ever subtracted, so nothing drifts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from stream.quiet import quiet_stderr
 from stream.records import Block, Embedding, Frames
 from stream.resample import Resampler
 
-__all__ = ["WINDOW_HOPS", "Encoder", "FrameLayers", "HopSums", "Pooling", "StreamingEncoder", "open_step"]
+__all__ = ["WINDOW_HOPS", "Encoder", "FrameLayers", "HopSums", "Pooling", "StreamingEncoder", "add_up", "open_step"]
 
 WINDOW_HOPS = (5, 10, 20, 40)
 """Lengths of the windows that are embedded at every hop: 0.5, 1, 2 and 4 s."""
@@ -45,6 +45,12 @@ class HopSums:
     start: int  # first sample of the hop, at 16 kHz
     sums: NDArray[np.float64]  # (1 + gates + 2 * pooled,): speech, weights, channels, squares; see `build_step`
     speech: float  # mean probability of speech, in [0, 1]
+
+
+def add_up(hops: Iterable[HopSums]) -> NDArray[np.float64]:
+    """(1 + gates + 2 * pooled,) the sums over some hops, at least one, from which `Pooling.embed` embeds them."""
+    total: NDArray[np.float64] = np.stack([hop.sums for hop in hops]).sum(axis=0, dtype=np.float64)
+    return total
 
 
 Step = Callable[..., dict[str, NDArray[np.float32]]]
@@ -130,6 +136,7 @@ class Pooling:
     def __init__(self, weights: Weights) -> None:
         self._kernel, self._bias = weights.dense
         self._gates = int(weights.network["gates"])
+        self._groups = self._gates, len(self._kernel) // (2 * self._gates)
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
         self._sums = np.zeros((max(WINDOW_HOPS), self.n_sums), np.float32)  # of the last hops, a ring
         self._age = np.arange(max(WINDOW_HOPS))[::-1].copy()  # of its rows, in hops
@@ -177,10 +184,10 @@ class Pooling:
         sums = sums.astype(np.float32, copy=False)  # only adding up many needs more
         weight = np.maximum(sums[:, 1 : 1 + self._gates], WEIGHT_FLOOR)
         # Of every channel the mean, then its square's mean, which becomes the deviation.
-        moments = sums[:, 1 + self._gates :].reshape(len(sums), 2, self._gates, -1) / weight[:, None, :, None]
+        moments = sums[:, 1 + self._gates :].reshape(len(sums), 2, *self._groups) / weight[:, None, :, None]
         variance = moments[:, 1] - np.square(moments[:, 0])
         moments[:, 1] = np.sqrt(np.maximum(variance, 0.0) + VARIANCE_FLOOR)
-        values = moments.reshape(len(sums), -1) @ self._kernel + self._bias
+        values = moments.reshape(len(sums), len(self._kernel)) @ self._kernel + self._bias
         vectors: NDArray[np.float32] = values / np.linalg.norm(values, axis=1, keepdims=True)
         seconds = sums[:, 0] * np.float32(self._step_s)
         vectors[seconds < MIN_SPEECH_S] = 0.0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.coach import ENOUGH_SPEECH_S, MAX_CLIPPED, Progress, coherence, snr_db
-from model.encoder import Encoder, FrameLayers, HopSums, Pooling
+from model.encoder import Encoder, FrameLayers, HopSums, Pooling, add_up
 from model.other_voice import OtherVoice
 from model.scoring import Judge, centroid
 from model.voices import Voice
@@ -80,7 +80,7 @@ def references(
     if not groups[0]:
         empty = np.empty(0, np.float32)
         return [], empty.reshape(0, pooling.size), empty
-    vectors, speech_s = pooling.embed(np.stack([np.sum([hop.sums for hop in group], axis=0) for group in groups]))
+    vectors, speech_s = pooling.embed(np.stack([add_up(group) for group in groups]))
     return groups, vectors, speech_s
 
 

@@ -1,10 +1,12 @@
-"""What `profile.json` says: the schema, the base model, the people and their references.
+"""What `profile.json` says: the schema, the base model, the people and their references, the fine-tuned heads.
 
     {"schema": 1,
      "base": {"sha256": "9f86d081...", "features": {"n_mfcc": 30, "hop_ms": 10}},
      "people": [{"id": "0f1e2d3c4b5a6978", "name": "Ann", "added": "2025-11-23T09:30:00+00:00",
                  "voice": "8c0b7f1e2d3a4c5b.npz",
-                 "references": [{"speech_s": 3.5, "audio": "a1b2c3d4e5f60718.flac"}]}]}
+                 "references": [{"speech_s": 3.5, "audio": "a1b2c3d4e5f60718.flac"}]}],
+     "heads": [{"version": 1, "made": "2025-11-23T09:31:00+00:00", "file": "1b2c3d4e5f60718a.npz",
+                "people": ["0f1e2d3c4b5a6978"]}]}
 
 Whatever the file holds is checked before it is used: it may have been cut, edited or made by somebody else.
 """
@@ -18,7 +20,17 @@ from typing import Any
 from model.voices import BaseModel, check_name, name_key
 from stream.errors import UsageError
 
-__all__ = ["AUDIO_FILE", "SCHEMA", "VOICE_FILE", "Manifest", "Person", "Reference", "SchemaError", "parse_manifest"]
+__all__ = [
+    "AUDIO_FILE",
+    "SCHEMA",
+    "VOICE_FILE",
+    "HeadEntry",
+    "Manifest",
+    "Person",
+    "Reference",
+    "SchemaError",
+    "parse_manifest",
+]
 
 SCHEMA = 1
 """Goes up when an old program would misread what a new one wrote; new keys and folders do not need it."""
@@ -59,15 +71,27 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadEntry:
+    """What is written about a fine-tuned head."""
+
+    version: int  # counted from 1
+    made: str  # ISO 8601, UTC
+    file: str  # in heads/
+    people: tuple[str, ...]  # ids of those whose voices went into it
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything. People stand in the order of their first enrolment."""
 
     base: BaseModel
     people: tuple[Person, ...]
+    heads: tuple[HeadEntry, ...] = ()  # oldest first; the last one is in use
 
     def files(self) -> set[str]:
         """The names of all data files."""
-        return {file for person in self.people for file in (person.voice, *person.audio())}
+        voices = {file for person in self.people for file in (person.voice, *person.audio())}
+        return voices | {head.file for head in self.heads}
 
     def to_json(self) -> bytes:
         """The text of `profile.json`, which `parse_manifest` reads back."""
@@ -97,14 +121,23 @@ def parse_manifest(data: bytes) -> Manifest:
     for what in ([person.id for person in people], [name_key(person.name) for person in people]):
         if len(set(what)) < len(what):
             raise ValueError("somebody is in it twice")
-    return Manifest(BaseModel(_get(base, "sha256", str), features), people)
+    heads = tuple(_head(head) for head in _get({"heads": []} | raw, "heads", list))
+    known = {person.id for person in people}
+    if any(not known.issuperset(head.people) for head in heads):
+        raise ValueError("a head knows somebody who is not in it")
+    return Manifest(BaseModel(_get(base, "sha256", str), features), people, heads)
+
+
+def _head(raw: object) -> HeadEntry:
+    return HeadEntry(
+        _get(raw, "version", int),
+        _time(_get(raw, "made", str)),
+        _matching(VOICE_FILE, _get(raw, "file", str)),
+        tuple(_matching(_ID, person) for person in _get(raw, "people", list)),
+    )
 
 
 def _person(raw: object) -> Person:
-    added = _get(raw, "added", str)
-    # Python takes any character between date and time, one that a terminal obeys as well.
-    if datetime.fromisoformat(added).isoformat() != added or not added.endswith("+00:00"):
-        raise ValueError("added is no time in UTC")
     try:
         name = check_name(_get(raw, "name", str))
     except UsageError as error:
@@ -112,7 +145,7 @@ def _person(raw: object) -> Person:
     return Person(
         _matching(_ID, _get(raw, "id", str)),
         name,
-        added,
+        _time(_get(raw, "added", str)),
         _matching(VOICE_FILE, _get(raw, "voice", str)),
         tuple(_reference(reference) for reference in _get(raw, "references", list)),
     )
@@ -134,7 +167,14 @@ def _get(raw: object, key: str, kind: Any) -> Any:
     return raw[key]
 
 
-def _matching(pattern: re.Pattern[str], text: str) -> str:
-    if not pattern.fullmatch(text):
+def _time(text: str) -> str:
+    # Python takes any character between date and time, one that a terminal obeys as well.
+    if datetime.fromisoformat(text).isoformat() != text or not text.endswith("+00:00"):
+        raise ValueError("a date is no time in UTC")
+    return text
+
+
+def _matching(pattern: re.Pattern[str], text: object) -> str:
+    if not isinstance(text, str) or not pattern.fullmatch(text):
         raise ValueError("a file or a person has an impossible id")
     return text

@@ -79,12 +79,20 @@ def cllr(llr: Floats, target: Booleans) -> float:
     return float((missed + alarmed) / 2 / np.log(2))
 
 
-def fit_llr(scores: Floats, target: Booleans) -> tuple[float, float]:
-    """Slope and offset that make scores natural-log likelihood ratios, both kinds of trial weighing the same."""
+def fit_llr(scores: Floats, target: Booleans) -> tuple[float, ...]:
+    """Slopes and offset that make scores natural-log likelihood ratios, both kinds of trial weighing the same.
+
+    Args:
+        scores: (n,), or (n, k) for k scores of one trial.
+        target: (n,).
+
+    Returns:
+        k slopes and the offset.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    fit = LogisticRegression(C=1e4, class_weight="balanced").fit(scores[:, None], target)
-    return float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    fit = LogisticRegression(C=1e4, class_weight="balanced").fit(scores.reshape(len(target), -1), target)
+    return (*fit.coef_[0].tolist(), float(fit.intercept_[0]))
 
 
 def bootstrap_eer(

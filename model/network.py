@@ -24,7 +24,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-__all__ = ["NetworkConfig", "StepNorm", "build_encoder", "build_step", "fused_weights", "load_weights"]
+from model.weights import Weights
+
+__all__ = ["NetworkConfig", "StepNorm", "build_encoder", "build_step", "fused_weights", "load_encoder", "load_weights"]
 
 # Added to a variance before its root: the deviation of a window with one step must have a gradient.
 VARIANCE_FLOOR = 1e-4
@@ -237,6 +239,15 @@ def load_weights(model: keras.Model, weights: Mapping[str, NDArray[np.floating]]
             layer.set_weights([weights["mfcc_norm/mean"], weights["mfcc_norm/variance"]])
         elif layer.weights:
             layer.set_weights([weights[f"{layer.name}/{part}"].astype(np.float32) for part in ("kernel", "bias")])
+
+
+def load_encoder(weights: Weights) -> keras.Model:
+    """The shipped network, fused: see `build_encoder`."""
+    config = NetworkConfig(**{**weights.network, "dilations": tuple(weights.network["dilations"])})
+    network = build_encoder(config, fused=True)
+    with np.load(weights.folder / "network.npz", allow_pickle=False) as arrays:
+        load_weights(network, dict(arrays))
+    return network
 
 
 def _array(variable: Any, dtype: type) -> NDArray[Any]:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from platformdirs import user_data_path
 
-from model.manifest import Manifest, Person, Reference
+from model.head import Head
+from model.manifest import HeadEntry, Manifest, Person, Reference
 from model.profile_folder import ProfileFolder, new_id
 from model.profile_reader import Embed, Known, ProfileReader, listed
 from model.voices import MAX_REFERENCES, BaseModel, Voice, check_name, check_references, most_useful, name_key
@@ -23,6 +24,10 @@ from stream.records import FloatArray
 from stream.text import safe_text
 
 __all__ = ["MAX_REFERENCES", "BaseModel", "Profile", "Voice", "check_name", "default_profile"]
+
+
+MAX_HEADS = 5
+"""Fine-tuned heads that are kept, to go back to."""
 
 
 def default_profile() -> Path:
@@ -56,17 +61,95 @@ class Profile:
         self._base = base
         self._embed = embed
         self._people: tuple[Known, ...] = ()
+        self._heads: tuple[HeadEntry, ...] = ()
+        self._head: Head | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._stamp = self._folder.stamp()
         manifest = self._folder.read()
         if manifest and self._is_foreign(manifest):
             with self._changing():
                 pass  # reading it for a change makes it again
         else:
-            self._people = self._load(manifest)
+            self._load(manifest)
+
+    def refresh(self) -> bool:
+        """Read it again where another process has changed it; whether it has.
+
+        A profile that is damaged meanwhile stays known as it was.
+        """
+        if self._folder.stamp() == self._stamp:
+            return False
+        try:
+            self._open()
+        except ProfileError:
+            return False
+        return True
 
     @property
     def voices(self) -> tuple[Voice, ...]:
         """Everybody, in the order of their first enrolment."""
         return tuple(_voice(known) for known in self._people)
+
+    @property
+    def head(self) -> Head | None:
+        """The fine-tuned head that is in use."""
+        return self._head
+
+    @property
+    def head_version(self) -> int:
+        """Its version, 0 for none."""
+        return self._heads[-1].version if self._heads else 0
+
+    def recordings(self) -> dict[str, list[FloatArray]]:
+        """By id, the kept sound of everybody: (n,) in [-1, 1] at 16 kHz each.
+
+        Raises:
+            ProfileError: a recording is missing or damaged.
+        """
+        return {
+            known.person.id: [self._folder.read_audio(file) for file in sorted(known.person.audio())]
+            for known in self._people
+        }
+
+    def take_head(self, head: Head) -> int:
+        """Use a head from now on; its version. The `MAX_HEADS` newest are kept.
+
+        Raises:
+            ProfileError: somebody whom it knows has been removed.
+        """
+        with self._changing() as people:
+            if not {known.person.id for known in people}.issuperset(head.people):
+                raise ProfileError(
+                    f"somebody was removed from the profile in {self._folder.shown} meanwhile; nothing was changed; "
+                    "run livespeaker fine-tune again"
+                )
+            version = self._last_version + 1
+            made = datetime.now(UTC).isoformat(timespec="seconds")
+            entry = HeadEntry(version, made, self._folder.write_head(head), head.people)
+            self._heads = (*self._heads, entry)[-MAX_HEADS:]
+        return version
+
+    def roll_back(self) -> int:
+        """Forget the head that is in use and use the one before it; that one's version, 0 for none.
+
+        Raises:
+            ProfileError: there is no head.
+        """
+        if self._folder.read() is None:
+            raise self._no_head()
+        with self._changing():
+            if not self._heads:
+                raise self._no_head()
+            self._heads = self._heads[:-1]
+        return self.head_version
+
+    def _no_head(self) -> ProfileError:
+        return ProfileError(
+            f"wanted a fine-tuned head to take back in the profile in {self._folder.shown}, got none; "
+            "run livespeaker fine-tune first"
+        )
 
     def add(self, name: str, vectors: ArrayLike, speech_s: ArrayLike, audio: Sequence[FloatArray] = ()) -> Voice:
         """Make a person known, or known better: references add up, the `MAX_REFERENCES` most useful stay.
@@ -217,26 +300,44 @@ class Profile:
         with self._folder.changing():
             manifest = self._folder.read()
             base = self._base or (manifest.base if manifest else None)
-            people = [*(self._remade(manifest) if manifest and self._is_foreign(manifest) else self._load(manifest))]
-            yield people
+            if manifest and self._is_foreign(manifest):
+                people, self._heads = self._remade(manifest), ()  # heads follow the embeddings of their base model
+            else:
+                self._load(manifest)
+                people = [*self._people]
+            self._last_version = max((entry.version for entry in self._heads), default=0)
+            heads = self._heads
+            try:
+                yield people
+            except BaseException:
+                self._heads = heads
+                raise
             if base:
-                self._folder.commit(Manifest(base, tuple(known.person for known in people)))
-                self._people = tuple(people)
+                # What was learned from a voice goes with it.
+                ids = {known.person.id for known in people}
+                self._heads = tuple(entry for entry in self._heads if ids.issuperset(entry.people))
+                self._folder.commit(Manifest(base, tuple(known.person for known in people), self._heads))
+                self._people, self._stamp = tuple(people), self._folder.stamp()
+                self._head = self._folder.read_head(self._heads[-1]) if self._heads else None
 
     def _is_foreign(self, manifest: Manifest) -> bool:
         # A profile without people holds nothing that a base model made.
         return bool(manifest.people) and self._base is not None and manifest.base != self._base
 
-    def _load(self, manifest: Manifest | None) -> tuple[Known, ...]:
+    def _load(self, manifest: Manifest | None) -> None:
+        people: tuple[Known, ...] = ()
+        head = None
         while manifest:
             try:
-                return self._folder.people(manifest)
+                people = self._folder.people(manifest)
+                head = self._folder.read_head(manifest.heads[-1]) if manifest.heads else None
+                break
             except ProfileError:
                 # Another process may have changed the profile, and deleted files, between two readings.
                 before, manifest = manifest, self._folder.read()
                 if manifest == before or (manifest and self._is_foreign(manifest)):
                     raise
-        return ()
+        self._people, self._head, self._heads = people, head, manifest.heads if manifest else ()
 
     def _remade(self, manifest: Manifest) -> list[Known]:
         """Everybody, embedded again by this program's base model; written, not committed."""
@@ -285,7 +386,7 @@ def _voice(known: Known) -> Voice:
     speech_s = np.array([reference.speech_s for reference in known.person.references], np.float32)
     speech_s.flags.writeable = False
     has_audio = any(reference.audio for reference in known.person.references)
-    return Voice(known.person.name, known.vectors, speech_s, known.person.added, has_audio)
+    return Voice(known.person.name, known.vectors, speech_s, known.person.added, has_audio, known.person.id)
 
 
 def _recordings(audio: Sequence[FloatArray], vectors: int) -> list[FloatArray]:

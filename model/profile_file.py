@@ -114,6 +114,8 @@ class ProfileFile(ProfileReader):
                 raise ValueError("wanted every file to belong to one person, got one of two people")
             named = {"profile.json", *(f"voices/{person.voice}" for person in people)}
             named |= {f"audio/{file}" for person in people for file in person.audio()}
+            if manifest.heads:
+                raise ValueError("wanted no heads, got some")
             if others := named ^ set(self._archive.namelist()):
                 raise ValueError(f"wanted exactly the files that it names in the archive, got otherwise: {min(others)}")
         except ValueError as error:
@@ -146,7 +148,7 @@ def write_profile_file(folder: ProfileFolder, path: Path, *, audio: bool = True,
         manifest = folder.read()
         if manifest is None or not manifest.people:
             raise ProfileError(f"nobody is in the profile in {folder.shown}; enrol somebody first")
-        written = manifest if audio else _without_audio(manifest)
+        written = replace(manifest if audio else _without_audio(manifest), heads=())  # soon learned again
         try:
             _write_new(path, _members(folder, written))
         except ProfileError:

@@ -3,6 +3,7 @@
     profile.json            schema, base model and people; the only file that is ever replaced
     voices/<random>.npz     one person's reference embeddings: `vectors`, (n, d) float32
     audio/<random>.flac     the sound behind references, where it is kept: 16 kHz, mono, 16 bits
+    heads/<random>.npz      a fine-tuned head
     profile.lock            held by the one process that makes a change
 
 A change writes its data under new names, then replaces `profile.json` in one step, then deletes what is no
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from model.head import Head
 from model.manifest import AUDIO_FILE, VOICE_FILE, Manifest
 from model.profile_reader import ProfileReader
 from stream.clock import SAMPLE_RATE
@@ -71,6 +73,7 @@ class ProfileFolder(ProfileReader):
         self._manifest = path / "profile.json"
         self._voices = path / "voices"
         self._audio = path / "audio"
+        self._heads = path / "heads"
         self._written: list[Path] = []  # data files of the change that is being made
 
     def read(self) -> Manifest | None:
@@ -103,7 +106,7 @@ class ProfileFolder(ProfileReader):
         """
         try:
             # Only folders of our own making are closed to others: --profile may name one that people share.
-            for folder in (self._path, self._voices, self._audio):
+            for folder in (self._path, self._voices, self._audio, self._heads):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with FileLock(self._path / "profile.lock", timeout=LOCK_TIMEOUT_S, mode=0o600):
                 self._written = []
@@ -134,10 +137,24 @@ class ProfileFolder(ProfileReader):
         """Write sound (n,), in [-1, 1] at 16 kHz, to a new file in `audio/`; its name."""
         return self._write_new(self._audio / f"{new_id()}.flac", pack_audio(samples))
 
+    def write_head(self, head: Head) -> str:
+        """Write a head to a new file in `heads/`; its name."""
+        data = io.BytesIO()
+        np.savez(data, turn=head.turn, kernel=head.kernel, bias=head.bias, threshold=head.threshold)
+        return self._write_new(self._heads / f"{new_id()}.npz", data.getvalue())
+
+    def stamp(self) -> tuple[int, ...]:
+        """What is another after every change; empty where there is no profile."""
+        try:
+            found = self._manifest.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
     def commit(self, manifest: Manifest) -> None:
         """Make `manifest` what the profile says, in one step. What it names must be written before."""
-        _sync(self._voices)
-        _sync(self._audio)
+        for folder in (self._voices, self._audio, self._heads):
+            _sync(folder)
         partial = self._path / "profile.json.new"
         _write(partial, manifest.to_json())
         os.replace(partial, self._manifest)
@@ -146,7 +163,7 @@ class ProfileFolder(ProfileReader):
         """What follows a commit. The change is made, whatever happens here."""
         try:
             _sync(self._path)
-            self._sweep([*self._voices.iterdir(), *self._audio.iterdir()])
+            self._sweep([*self._voices.iterdir(), *self._audio.iterdir(), *self._heads.iterdir()])
         except OSError as error:
             raise ProfileError(
                 f"the change to the profile in {self.shown} is made, but old files could not be deleted: "

@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from model.archive import DAMAGED, open_archive, read_member
-from model.manifest import SCHEMA, Manifest, Person, Reference, SchemaError, parse_manifest
+from model.head import Head
+from model.manifest import SCHEMA, HeadEntry, Manifest, Person, Reference, SchemaError, parse_manifest
 from model.voices import BaseModel, check_references
 from stream.clock import SAMPLE_RATE
 from stream.errors import ProfileError
@@ -24,6 +25,9 @@ Embed = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 MAX_VOICE_BYTES = 1 << 20
 """Of one person's embeddings, packed and unpacked: ten of 192 values in 32 bits are 8 kB; larger networks may come."""
+
+MAX_HEAD_BYTES = 16 << 20
+"""Of a head, packed and unpacked: one for a thousand people has 1 MB; larger networks may come."""
 
 _NAMES_IN_A_MESSAGE = 20
 
@@ -130,6 +134,25 @@ class ProfileReader(ABC):
         except DAMAGED as error:
             raise self.damaged(f"audio/{name}", error) from error
         return np.asarray(samples, np.float32)
+
+    def read_head(self, entry: HeadEntry) -> Head:
+        """A fine-tuned head.
+
+        Raises:
+            ProfileError: the file is missing or damaged.
+        """
+        try:
+            packed = io.BytesIO(self.data(f"heads/{entry.file}"))
+            archive = open_archive(packed, most_members=4, most_bytes=MAX_HEAD_BYTES)
+            layers = []
+            for name in ("turn", "kernel", "bias", "threshold"):
+                data = io.BytesIO(read_member(archive, f"{name}.npy", MAX_HEAD_BYTES))
+                with warnings.catch_warnings(action="ignore"):
+                    layers.append(np.asarray(np.lib.format.read_array(data, allow_pickle=False), np.float32))
+            turn, kernel, bias, threshold = layers
+            return Head(entry.people, turn, kernel, bias, float(threshold))
+        except DAMAGED as error:
+            raise self.damaged(f"heads/{entry.file}", error) from error
 
     def people(self, manifest: Manifest) -> tuple[Known, ...]:
         """Everybody whom the manifest names.

@@ -111,7 +111,7 @@ def pretrain(
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with quiet_stderr():  # some of it comes before TensorFlow has read that
         from model.pretrain import PretrainConfig, Pretraining
-        from model.ship import ship
+        from model.ship import ROOMS, ship
 
     config = PretrainConfig(**how)
     store = replace(store or StoreConfig(), seed=config.seed)
@@ -149,7 +149,17 @@ def pretrain(
             screen.say("Converting and calibrating")
             card = _card(training, heard, len(noises))
             try:
-                ship(training.encoder, config.network, store.mfcc, train, dev, card, out, training.geometry)
+                ship(
+                    training.encoder,
+                    config.network,
+                    store.mfcc,
+                    train,
+                    dev,
+                    card,
+                    out,
+                    training.geometry,
+                    rooms=min(ROOMS, store.rooms),
+                )
             except FileError as error:
                 raise FileError(f"{error}; run again to finish, the trained network is kept in {work}") from error
     except Timeout as error:

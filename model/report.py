@@ -10,15 +10,19 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from model.evaluate import WHOLE, Figures, Verification, ratio_to_peer
+from model.fine_tune import Outcome
+from model.identify import Figures as Identified
+from model.members import CONDITIONS
 from model.metrics import detection_curve
 from model.verify import Trials
 from stream.errors import OutputError
+from stream.records import UNKNOWN
 from stream.text import safe_text, system_reason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw", "table"]
+__all__ = ["confusion_table", "draw", "draw_confusion", "identification_table", "outcomes_table", "table"]
 
 DET_RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # marked on both axes
 
@@ -138,3 +142,92 @@ def _deviate(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 
     deviates: NDArray[np.float64] = norm.ppf(rates)
     return deviates
+
+
+def identification_table(figures: Sequence[Identified]) -> Table:
+    """A line for each condition, length and way of scoring; rates in per cent, with 95 % intervals over households.
+
+    `Right` is among the enrolled alone, `Let in` are the strangers who get a name.
+    """
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("Heard", "Length", "Scored by"):
+        shown.add_column(column, no_wrap=True)
+    for column in ("Right", "DIR 1 %", "Wrong", "Rejected", "Let in", "Cllr", "ECE"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    for f in sorted(figures, key=lambda f: (list(CONDITIONS).index(f.condition), f.seconds)):
+        rejected, accepted = (
+            f"{100 * rate:.1f} ({100 * low:.0f}-{100 * high:.0f})" for rate, low, high in (f.rejected, f.accepted)
+        )
+        shown.add_row(
+            f.condition,
+            f"{f.seconds:g} s",
+            f.system,
+            f"{100 * f.accuracy[0]:.1f}",
+            f"{100 * f.dir_at_1:.1f}",
+            f"{100 * f.wrong:.1f}",
+            rejected,
+            accepted,
+            f"{f.cllr:.2f}",
+            f"{100 * f.calibration_error:.1f}",
+        )
+    return shown
+
+
+def outcomes_table(names: Sequence[str], before: Outcome, after: Outcome) -> Table:
+    """Before and after fine-tuning: how many windows of each person, and of strangers, get the right name."""
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    shown.add_column("Held out", no_wrap=True)
+    for column in ("Windows", "Right before", "Right after"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    for i, name in enumerate([*names, "strangers"]):
+        own = [outcome.confusion[i] for outcome in (before, after)]
+        right = [f"{100 * row[i] / max(1, row.sum()):.1f} %" for row in own]
+        shown.add_row(safe_text(name), str(own[0].sum()), *right)
+    shown.add_row("loss, in nats", "", f"{before.loss:.4f}", f"{after.loss:.4f}")
+    return shown
+
+
+def confusion_table(names: Sequence[str], outcome: Outcome) -> Table:
+    """Who (rows) was given which name (columns, by number as the rows are), in windows."""
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    shown.add_column("Who spoke", no_wrap=True)
+    for i in range(1, len(names) + 1):
+        shown.add_column(str(i), justify="right")
+    shown.add_column(UNKNOWN, justify="right")
+    for i, (name, row) in enumerate(zip([*names, "strangers"], outcome.confusion, strict=True), 1):
+        number = f"{i} " if i <= len(names) else ""
+        shown.add_row(number + safe_text(name), *(str(n) if n else "." for n in row))
+    return shown
+
+
+def draw_confusion(names: Sequence[str], before: Outcome, after: Outcome, file: Path) -> None:
+    """The two confusion matrices side by side, in per cent of each row.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    size = 2 + 0.5 * len(names)
+    figure, both = pyplot.subplots(1, 2, figsize=(2 * size + 1, size + 1), layout="constrained")
+    try:
+        for axes, outcome, title in zip(both, (before, after), ("before", "after"), strict=True):
+            rows = outcome.confusion / np.maximum(outcome.confusion.sum(axis=1, keepdims=True), 1)
+            axes.imshow(rows, cmap="Blues", vmin=0, vmax=1)
+            for (i, j), share in np.ndenumerate(rows):
+                if share:
+                    color = "white" if share > 0.5 else "black"
+                    axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", color=color, fontsize="small")
+            axes.set(title=f"{title} fine-tuning, %", xlabel="given the name", ylabel="who spoke")
+            axes.set_xticks(range(len(rows)), [*names, UNKNOWN], rotation=90, parse_math=False)
+            axes.set_yticks(range(len(rows)), [*names, "strangers"], parse_math=False)
+        figure.savefig(file, dpi=110)
+    except OSError as error:
+        raise OutputError(
+            f"expected to write the picture {file}, got: {system_reason(error)}; give another file"
+        ) from error
+    finally:
+        pyplot.close(figure)

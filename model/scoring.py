@@ -3,7 +3,7 @@
 A short or noisy piece of speech is less like everybody, its own speaker among them, and some voices are like
 many. Adaptive s-norm (Matějka et al., 2017) therefore measures a cosine in deviations from what the most
 alike voices of a cohort get, on both sides; then a calibration that knows the seconds of speech makes it a
-log likelihood ratio.
+log likelihood ratio, together with what a fine-tuned head says of the people that it knows.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration import Calibration, posterior
-from model.profile import Voice
+from model.calibration import Calibration, Fusion, posterior
+from model.head import Head
+from model.voices import Voice
 from model.weights import Weights
 from stream.records import UNKNOWN, Embedding, Scores
 
@@ -72,15 +73,34 @@ class Judge:
     Args:
         people: (p, d) unit length.
         weights: whose cohort and calibration to use.
+        head: what was learned of some of the people.
+        outputs: (p,) which output of the head is each person's, -1 for none; in order unless told.
     """
 
-    def __init__(self, people: NDArray[np.floating], weights: Weights) -> None:
+    def __init__(
+        self,
+        people: NDArray[np.floating],
+        weights: Weights,
+        head: Head | None = None,
+        outputs: Sequence[int] | None = None,
+    ) -> None:
         self._score = SNorm(people, weights.cohort)
-        self._calibration = Calibration(**weights.calibration)
+        self._calibration, self._fusion = Calibration(**weights.calibration), Fusion(**weights.fusion)
+        self._head = head
+        found = np.arange(len(people)) if outputs is None else np.array(outputs)
+        (self._known,) = np.nonzero(found >= 0)
+        self._outputs = found[self._known]
 
     def llr(self, vectors: NDArray[np.float32], speech_s: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, p) natural-log likelihood ratios of (n, d) vectors with (n,) seconds of speech behind them."""
-        return self._calibration.llr(self._score(vectors), speech_s)
+        score = self._score(vectors)
+        llr = self._calibration.llr(score, speech_s)
+        if self._head is not None and len(self._known):
+            evidence = self._head.evidence(vectors)[:, self._outputs]
+            fused = self._fusion.llr(score[:, self._known], evidence, speech_s)
+            heard = np.minimum(speech_s, 1.0)[:, None]  # of what was not heard, nothing is said
+            llr[:, self._known] = fused - self._head.threshold * heard
+        return llr
 
 
 class Scorer:
@@ -89,11 +109,15 @@ class Scorer:
     Args:
         voices: the enrolled people; may be empty, then everybody is unknown.
         weights: what made the embeddings.
+        head: what fine-tuning learned of some of them.
     """
 
-    def __init__(self, voices: Sequence[Voice], weights: Weights) -> None:
+    def __init__(self, voices: Sequence[Voice], weights: Weights, head: Head | None = None) -> None:
         self.names = (*(voice.name for voice in voices), UNKNOWN)
-        self._judge = Judge(np.stack([centroid(voice) for voice in voices]), weights) if voices else None
+        order = {identifier: i for i, identifier in enumerate(head.people)} if head else {}
+        outputs = [order.get(voice.id, -1) for voice in voices]
+        people = np.array([centroid(voice) for voice in voices])
+        self._judge = Judge(people, weights, head, outputs) if voices else None
 
     latency_samples = 0
     """Nothing waits here."""

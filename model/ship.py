@@ -11,12 +11,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration import Calibration, fit_calibration
-from model.cohort import embed_cohort
+from model.calibration import Calibration, Fusion, fit_calibration
+from model.cohort import embed_cohort, embed_strangers
 from model.corpus import Clip, read_audio
-from model.encoder import Encoder, HopSums, Pooling
+from model.encoder import Encoder, HopSums, Pooling, add_up
 from model.enrol import references
 from model.feature_store import mel_filter_bank
+from model.fusion import Person, fit_on_households, no_fusion
 from model.network import NetworkConfig, build_step, fused_weights, load_weights
 from model.scoring import SNorm, mean_vector
 from model.weights import FILES, load_weights_folder, write_manifest
@@ -24,11 +25,12 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, WeightsError
 from stream.mfcc import MfccConfig
 
-__all__ = ["calibrate", "clip_hops", "export_step", "ship"]
+__all__ = ["calibrate", "export_step", "ship"]
 
 CALIBRATED_HOPS = (3, 5, 10, 20, 40)  # lengths of tested windows
 ENROLMENT_S = 15.0  # of speech behind a person in calibration, if there is as much
 MIN_ENROLMENT_S = 4.0
+ROOMS = 40  # simulated, that spoil some of the strangers
 TRIALS_PER_CORPUS = 4_000  # of each kind, so that no corpus drowns the others
 
 Hops = list[tuple[Clip, list[HopSums]]]
@@ -43,18 +45,21 @@ def ship(
     card: dict[str, Any],
     folder: Path,
     geometry: NDArray[np.floating] | None = None,
-) -> Calibration:
+    *,
+    rooms: int = ROOMS,
+) -> None:
     """Write a folder of weights that `Encoder.load(folder)` reads.
 
     Args:
         encoder: a trained `build_encoder(network, fused=False)`.
         network: its shape.
         mfcc: the feature settings it was trained with.
-        train: clips that it was trained on, for the cohort.
+        train: clips that it was trained on, for the cohort and the strangers.
         dev: clips by speakers it was not trained on, for the calibration.
         card: what it was trained on, figures, licence and attribution.
         folder: where to; weights that it holds are replaced, once these are whole.
         geometry: of the embeddings; see `fused_weights`.
+        rooms: simulated rooms that some of the strangers are heard in.
 
     Raises:
         FileError: `dev` has too little speech to calibrate on.
@@ -70,15 +75,22 @@ def ship(
         np.save(draft / "mel.npy", mel_filter_bank(mfcc))
         export_step(network, weights, draft / "step.tflite")
         np.save(draft / "cohort.npy", np.ones((1, network.embedding), np.float16))
-        uncalibrated = asdict(Calibration((1.0,), (1.0,), (0.0,)))
-        write_manifest(draft, mfcc, asdict(network), uncalibrated, card)
-        np.save(draft / "cohort.npy", embed_cohort(Encoder(load_weights_folder(draft)), train))
-        write_manifest(draft, mfcc, asdict(network), uncalibrated, card)
-        calibration = calibrate(Encoder(load_weights_folder(draft)), dev)
+        np.savez(draft / "strangers.npz", vectors=np.ones((1, network.embedding), np.float16), speech_s=np.ones(1))
+
+        def described(where: Path, calibration: Calibration, fusion: Fusion) -> None:
+            write_manifest(where, mfcc, asdict(network), asdict(calibration), asdict(fusion), card)
+
+        nothing = Calibration((1.0,), (1.0,), (0.0,))
+        described(draft, nothing, no_fusion(nothing))
+        encoder_as_shipped = Encoder(load_weights_folder(draft))
+        np.save(draft / "cohort.npy", embed_cohort(encoder_as_shipped, train))
+        vectors, speech_s = embed_strangers(encoder_as_shipped, train, rooms=rooms)
+        np.savez(draft / "strangers.npz", vectors=vectors, speech_s=speech_s)
+        described(draft, nothing, no_fusion(nothing))
+        calibration, fusion = calibrate(Encoder(load_weights_folder(draft)), dev)
         for name in FILES:  # killed here, the old manifest no longer fits: the folder is refused
             shutil.copyfile(draft / name, folder / name)
-        write_manifest(folder, mfcc, asdict(network), asdict(calibration), card)
-    return calibration
+        described(folder, calibration, fusion)
 
 
 def export_step(
@@ -110,8 +122,8 @@ def export_step(
     )
 
 
-def clip_hops(encoder: Encoder, clips: list[Clip]) -> Hops:
-    """The pooling sums of every clip that can be read."""
+def _clip_hops(encoder: Encoder, clips: list[Clip]) -> Hops:
+    # The pooling sums of every clip that can be read.
     hops: Hops = []
     for clip in clips:
         try:
@@ -121,54 +133,65 @@ def clip_hops(encoder: Encoder, clips: list[Clip]) -> Hops:
     return hops
 
 
-def calibrate(encoder: Encoder, dev: list[Clip], *, seed: int = 0) -> Calibration:
+def calibrate(encoder: Encoder, dev: list[Clip], *, seed: int = 0) -> tuple[Calibration, Fusion]:
     """Fit scores to log likelihood ratios on people who were enrolled as people are, and heard again.
 
     Each dev speaker is enrolled from one session (or some clips) and tested on windows from the others,
     and so is everybody else of the same corpus against them.
     """
     rng = np.random.default_rng(seed)
-    pooling = Pooling(encoder.weights)
-    by_corpus: dict[str, dict[str, list[tuple[Clip, list[HopSums]]]]] = defaultdict(lambda: defaultdict(list))
-    for clip, hops in clip_hops(encoder, dev):
-        by_corpus[clip.corpus][clip.speaker].append((clip, hops))
+    people, passers_by = _dev_people(encoder, dev)
     scores: dict[int, list[NDArray[np.float32]]] = defaultdict(list)
     targets: dict[int, list[NDArray[np.bool_]]] = defaultdict(list)
-    heard_s: dict[int, list[float]] = defaultdict(list)
-    for speakers in by_corpus.values():
-        people, tests = [], []
-        for name, clips in speakers.items():
-            enrolled, rest = _split(clips)
-            _, vectors, speech_s = references((hop for hops in enrolled for hop in hops), pooling)
-            if speech_s.sum() >= MIN_ENROLMENT_S:
-                people.append((name, mean_vector(vectors, speech_s)))
-            tests.append((name, rest))
-        if len(people) < 2:
+    heard_s: dict[int, list[NDArray[np.float32]]] = defaultdict(list)
+    for corpus in sorted({person.corpus for person in people}):
+        known = [person for person in people if person.corpus == corpus]
+        if len(known) < 2:
             continue
-        names = np.array([name for name, _ in people])
-        matrix = np.stack([vector for _, vector in people])
+        score = SNorm(np.stack([person.centroid for person in known]), encoder.weights.cohort)
+        heard = [*known, *(person for person in passers_by if person.corpus == corpus)]
         for n in CALIBRATED_HOPS:
-            vectors, seconds, who = _windows(tests, n, pooling)
+            vectors, seconds = (np.concatenate(part) for part in zip(*(p.tests[n] for p in heard), strict=True))
             if not len(vectors):
                 continue
-            same = who[:, None] == names[None, :]
-            score = SNorm(matrix, encoder.weights.cohort)(vectors)
+            who = np.repeat(np.arange(len(heard)), [len(p.tests[n][0]) for p in heard])
+            same = who[:, None] == np.arange(len(known))[None, :]
+            scored = score(vectors)
             for kind in (same, ~same):
                 chosen = rng.permutation(np.flatnonzero(kind))[:TRIALS_PER_CORPUS]
-                scores[n].append(score.ravel()[chosen])
+                scores[n].append(scored.ravel()[chosen])
                 targets[n].append(same.ravel()[chosen])
-            heard_s[n] += [float(s) for s in seconds]
+            heard_s[n].append(seconds)
     lengths = [n for n in CALIBRATED_HOPS if n in scores and np.concatenate(targets[n]).any()]
     if not lengths:
         raise FileError(
             "expected dev speakers with at least 4 s of speech in one clip and more in another, found none; "
             "give a corpus with more speech per speaker"
         )
-    return fit_calibration(
-        tuple(float(np.mean(heard_s[n])) for n in lengths),
+    calibration = fit_calibration(
+        tuple(float(np.mean(np.concatenate(heard_s[n]))) for n in lengths),
         [np.concatenate(scores[n]) for n in lengths],
         [np.concatenate(targets[n]) for n in lengths],
     )
+    return calibration, fit_on_households(people, encoder.weights, seed=seed) or no_fusion(calibration)
+
+
+def _dev_people(encoder: Encoder, dev: list[Clip]) -> tuple[list[Person], list[Person]]:
+    # Those who could be enrolled, and those who are only heard.
+    pooling = Pooling(encoder.weights)
+    by_speaker: dict[tuple[str, str], Hops] = defaultdict(list)
+    for clip, hops in _clip_hops(encoder, dev):
+        by_speaker[clip.corpus, clip.speaker].append((clip, hops))
+    people: list[Person] = []
+    passers_by: list[Person] = []
+    for (corpus, _), clips in sorted(by_speaker.items(), key=lambda item: item[0]):
+        enrolled, rest = _split(clips)
+        groups, vectors, speech_s = references((hop for hops in enrolled for hop in hops), pooling)
+        enough = speech_s.sum() >= MIN_ENROLMENT_S
+        centroid = mean_vector(vectors, speech_s) if enough else np.zeros(pooling.size, np.float32)
+        tests = {n: _windows(rest, n, pooling) for n in CALIBRATED_HOPS}
+        (people if enough else passers_by).append(Person(corpus, groups, centroid, tests))
+    return people, passers_by
 
 
 def _split(clips: Hops) -> tuple[list[list[HopSums]], list[list[HopSums]]]:
@@ -189,22 +212,13 @@ def _split(clips: Hops) -> tuple[list[list[HopSums]], list[list[HopSums]]]:
     return enrolled, rest
 
 
-def _windows(
-    tests: list[tuple[str, list[list[HopSums]]]], n: int, pooling: Pooling
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.str_]]:
-    # Windows of n hops that are mostly speech, at most 50 a person.
-    sums, who = [], []
-    for name, clips in tests:
-        found = [
-            np.sum([hop.sums for hop in hops[at : at + n]], axis=0)
-            for hops in clips
-            for at in range(0, len(hops) - n + 1, n)
-            if np.mean([hop.speech for hop in hops[at : at + n]]) > 0.7
-        ]
-        kept = found[:: max(1, len(found) // 50)][:50]
-        sums += kept
-        who += [name] * len(kept)
-    if not sums:
-        return np.empty((0, pooling.size), np.float32), np.empty(0, np.float32), np.array([], np.str_)
-    vectors, seconds = pooling.embed(np.stack(sums))
-    return vectors, seconds, np.array(who)
+def _windows(clips: list[list[HopSums]], n: int, pooling: Pooling) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    # Embeddings and seconds of windows of n hops that are mostly speech, at most 50.
+    found = [
+        add_up(hops[at : at + n])
+        for hops in clips
+        for at in range(0, len(hops) - n + 1, n)
+        if np.mean([hop.speech for hop in hops[at : at + n]]) > 0.7
+    ]
+    kept = found[:: max(1, len(found) // 50)][:50]
+    return pooling.embed(np.array(kept).reshape(-1, pooling.n_sums))

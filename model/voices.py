@@ -61,6 +61,7 @@ class Voice:
     speech_s: FloatArray  # (n,) seconds of speech behind each
     added: str  # when references were last added: ISO 8601, UTC
     has_audio: bool  # whether sound is kept from which the references can be made again
+    id: str = ""  # of the person in a profile: stays when the name changes
 
 
 @dataclass(frozen=True, slots=True)

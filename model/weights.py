@@ -1,10 +1,11 @@
 """The shipped weights: one folder, one manifest that says what it is, checked when it is loaded.
 
-manifest.json   format version, feature and network settings, calibration, what it was trained on,
+manifest.json   format version, feature and network settings, calibration, fusion, what it was trained on,
                 and the sha256 of every other file
 network.npz     16-bit kernels and biases of the fused network, for Keras and for the last layer
 step.tflite     the frame layers for LiteRT, one hop at a time
 cohort.npy      (n, d) 16-bit embeddings of training speakers, against whom scores are normalised
+strangers.npz   16-bit embeddings of windows of training speakers, clean and spoilt, that teach a head what nobody is
 mel.npy         (n_mels, n_fft // 2 + 1) the filter bank, so that nobody has to compute it live
 """
 
@@ -23,13 +24,13 @@ from stream.mfcc import MfccConfig
 
 __all__ = ["FORMAT", "SHIPPED", "Weights", "load_weights_folder", "write_manifest"]
 
-FORMAT = 3
+FORMAT = 4
 """Version of the folder's layout. A program refuses what it does not know."""
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights that come with the package."""
 
-FILES = ("network.npz", "step.tflite", "cohort.npy", "mel.npy")
+FILES = ("network.npz", "step.tflite", "cohort.npy", "strangers.npz", "mel.npy")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,7 +45,13 @@ class Weights:
     dense: tuple[NDArray[np.float32], NDArray[np.float32]]  # (2 * pooled, d) and (d,): the last layer
     cohort: NDArray[np.float32]  # (n, d) unit length
     calibration: Mapping[str, Any]  # the fields of `model.calibration.Calibration`
+    fusion: Mapping[str, Any]  # the fields of `model.calibration.Fusion`
     card: Mapping[str, Any]  # what it was trained on, figures, licence and attribution
+
+    def strangers(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(k, d) unit-length embeddings of windows of training speakers, and (k,) their seconds of speech."""
+        with np.load(self.folder / "strangers.npz", allow_pickle=False) as arrays:
+            return _unit(arrays["vectors"]), arrays["speech_s"].astype(np.float32)
 
 
 def load_weights_folder(folder: Path = SHIPPED) -> Weights:
@@ -78,12 +85,18 @@ def load_weights_folder(folder: Path = SHIPPED) -> Weights:
         dense=dense,
         cohort=_unit(np.load(folder / "cohort.npy", allow_pickle=False)),
         calibration=manifest["calibration"],
+        fusion=manifest["fusion"],
         card=manifest["card"],
     )
 
 
 def write_manifest(
-    folder: Path, mfcc: MfccConfig, network: Mapping[str, Any], calibration: Mapping[str, Any], card: Mapping[str, Any]
+    folder: Path,
+    mfcc: MfccConfig,
+    network: Mapping[str, Any],
+    calibration: Mapping[str, Any],
+    fusion: Mapping[str, Any],
+    card: Mapping[str, Any],
 ) -> None:
     """Describe the files that are in `folder` now. The manifest is written last, so that a torn folder is refused."""
     manifest = {
@@ -92,6 +105,7 @@ def write_manifest(
         "mfcc": asdict(mfcc),
         "network": dict(network),
         "calibration": dict(calibration),
+        "fusion": dict(fusion),
         "card": dict(card),
     }
     partial = folder / "manifest.json.new"

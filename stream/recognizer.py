@@ -18,6 +18,8 @@ __all__ = ["Recognizer", "Stages"]
 
 # Final turns that the screen can look back on.
 SHOWN_TURNS = 100
+# Hops between two looks at whether the people have changed.
+LOOK_HOPS = 10
 # Weight of the newest hop in the mean time that a hop takes.
 HOP_MS_SHARE = 0.05
 
@@ -51,12 +53,13 @@ class ScorerStage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """How to make the stages that need weights or voices. Called at the start and after every gap."""
+    """How to make the stages that need weights or voices. Called at the start, after every gap and every change."""
 
     mfcc: Callable[[], Mfcc]
     encoder: Callable[[], EncoderStage]
     scorer: Callable[[], ScorerStage]
     decide: Callable[[], Decide] = Decide
+    changed: Callable[[], bool] = lambda: False  # whether a new scorer would know other people, or know them better
 
 
 class _Chain:
@@ -129,6 +132,7 @@ class Recognizer:
         self._chain = _Chain(stages, rate)
         self._expected: int | None = None  # start of the next block if nothing is lost
         self._gaps = 0
+        self._looked = 0  # hops of the chain when it was last asked whether the people have changed
         self._hop_ms = 0.0
         self._turns: deque[Turn] = deque(maxlen=SHOWN_TURNS)
         self._talk: dict[str, int] = {}
@@ -166,9 +170,14 @@ class Recognizer:
         events: list[Turn | Gap] = []
         if self._expected is not None and block.start != self._expected:
             gap = Gap(self.duration, round(block.start * SAMPLE_RATE / self._rate))
-            events += [*self._chain.flush(), gap]
+            events += [*self._begin_anew(), gap]
             self._gaps += 1
-            self._chain, hops = _Chain(self._stages, self._rate), 0
+            hops = 0
+        elif hops >= self._looked + LOOK_HOPS:
+            self._looked = hops
+            if self._stages.changed():  # nobody's turn outlives the list of people that it was chosen from
+                events += self._begin_anew()
+                hops = 0
         self._expected = block.start + len(block.samples)
         events += self._chain.push(block)
         self.loss = loss or self.loss
@@ -178,6 +187,12 @@ class Recognizer:
             self._hop_ms += (spent - self._hop_ms) * (HOP_MS_SHARE if self._hop_ms else 1.0)
         self._note(events)
         return events
+
+    def _begin_anew(self) -> list[Turn]:
+        # Fresh stages; what the old ones still had to say.
+        turns = self._chain.flush()
+        self._chain, self._looked = _Chain(self._stages, self._rate), 0
+        return turns
 
     def flush(self) -> list[Turn | Gap]:
         """The rest, when the source has ended."""

@@ -41,3 +41,17 @@ def test_embed_two_voices_tells_one_from_two(name: str, verdict: str, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("cosine ")
     assert done.stdout.endswith(f": {verdict}\n")
+
+
+def test_transfer_learning_names_the_voice_in_a_new_recording(tmp_path: Path) -> None:
+    for name, file in ENROLMENT.items():
+        samples, rate = sf.read(file, dtype="float32")
+        (tmp_path / "people" / name).mkdir(parents=True)
+        for i, at in enumerate(range(0, len(samples) - 3 * rate, 3 * rate)):
+            sf.write(tmp_path / "people" / name / f"{i}.wav", samples[at : at + 3 * rate], rate)
+    samples, rate = sf.read(CONVERSATION, dtype="float32")
+    turn = max((turn for turn in read_rttm(REFERENCE) if turn.name == "Rob"), key=lambda turn: turn.end - turn.start)
+    sf.write(tmp_path / "new.wav", samples[turn.start : turn.end], rate)
+    done = run(ROOT / "examples" / "transfer_learning.py", tmp_path / "people", tmp_path / "new.wav")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"{tmp_path / 'new.wav'}: Rob, ")

@@ -52,7 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(path / "mel.npy", mel_filter_bank(MFCC))
     np.save(path / "cohort.npy", np.eye(3, TINY.embedding, dtype=np.float16))
     export_step(TINY, weights, path / "step.tflite", exact=True)
-    write_manifest(path, MFCC, asdict(TINY), {"seconds": [1.0], "slope": [1.0], "offset": [0.0]}, {"name": "tiny"})
+    np.savez(path / "strangers.npz", vectors=np.eye(3, TINY.embedding, dtype=np.float16), speech_s=np.ones(3))
+    calibration = {"seconds": [1.0], "slope": [1.0], "offset": [0.0]}
+    write_manifest(path, MFCC, asdict(TINY), calibration, calibration | {"evidence_slope": [1.0]}, {"name": "tiny"})
     return path
 
 

@@ -439,7 +439,7 @@ def test_a_file_that_somebody_changed_imports_whole_or_changes_nothing(what, fil
             for voice in profile.voices[1:]:
                 Profile(mine, BASE).remove(voice.name)
             outcomes["whole"] += 1
-    assert min(outcomes.values()) >= 5, outcomes  # both happen
+    assert min(outcomes.values()) > 0, outcomes  # both happen
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:

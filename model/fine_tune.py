@@ -1,0 +1,345 @@
+"""Fine-tuning: the pretrained network without its last layer, and a new softmax over the people of a profile.
+
+What is trained follows the embedding: a softmax whose last output is "nobody of these", and, where that helps,
+a square layer before it, which begins as the identity. The people's kept speech is cut into windows, as it came and
+spoilt; "nobody" is taught by windows of training voices that travel with the weights, clean and spoilt as well,
+or noise would mean a person. A part of each person's references is held out: it stops the training, chooses what is
+trained, and decides whether the head is better than none. Then everything is learned from, for as long.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from model.augment import augment
+from model.calibration import posterior
+from model.encoder import Encoder, HopSums, Pooling, add_up
+from model.head import Head
+from model.made_noise import KINDS, make_noise
+from model.scoring import UNKNOWN_PRIOR, Judge, mean_vector
+from stream.clock import SAMPLE_RATE
+from stream.errors import EnrolmentError
+from stream.quiet import quiet_stderr
+
+__all__ = ["FineTuned", "Outcome", "draw_windows", "fine_tune", "train_head"]
+
+Floats = NDArray[np.float32]
+
+COPIES = 3  # of every reference: as it came, and spoilt in other ways
+WINDOWS = 20  # drawn from every copy, of any of these lengths:
+WINDOW_HOPS = (5, 30)
+TESTED_HOPS = (10, 20)  # lengths of the windows that are held out: 1 and 2 s
+HELD_OUT = 0.25  # of the references and of the strangers
+EPOCHS, PATIENCE, BATCH, RATE = 30, 4, 128, 0.003
+SCALE = 15.0  # of the first logits: cosines to the people's centres times this
+NOBODY = 0.4  # the cosine below which a voice is first taken for nobody's
+NEAR_KERNEL, NEAR_TURN = 1e-3, 1e-2  # how strongly layers are held to where they began
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a way of scoring fares on what was held out. Rows and columns: the people in order, then "unknown"."""
+
+    confusion: NDArray[np.int64]  # (n + 1, n + 1) windows of whom (rows), given which name (columns)
+    loss: float  # mean cross-entropy of the right name, in nats; people and strangers weigh the same
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the people's windows that get the right name, in [0, 1]."""
+        own = self.confusion[:-1]
+        return float(np.trace(own) / max(1, own.sum()))
+
+    @property
+    def accepted(self) -> float:
+        """Share of strangers' windows that get a name, in [0, 1]."""
+        strangers = self.confusion[-1]
+        return float(strangers[:-1].sum() / max(1, strangers.sum()))
+
+    @property
+    def wrong(self) -> NDArray[np.int64]:
+        """(n,) windows of each person that get another name or none."""
+        own = self.confusion[:-1]
+        return np.asarray(own.sum(axis=1) - np.diag(own))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FineTuned:
+    """A new head, and whether it is one to use."""
+
+    head: Head
+    before: Outcome
+    after: Outcome
+    layers: str  # what was trained: "head", or "head and segment layer"
+    epochs: int
+
+    @property
+    def worse(self) -> list[int]:
+        """The people, by number, who are recognised less often than before."""
+        return [int(i) for i in np.flatnonzero(self.after.wrong > self.before.wrong)]
+
+    @property
+    def better(self) -> bool:
+        """Nobody is recognised less often, strangers get no more names, and all in all it is surer of what is right."""
+        return not self.worse and self.after.accepted <= self.before.accepted and self.after.loss < self.before.loss
+
+
+def fine_tune(
+    people: Mapping[str, Sequence[Floats]],
+    encoder: Encoder,
+    *,
+    seed: int = 0,
+    on_done: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> FineTuned:
+    """Train a head on the people's kept speech.
+
+    Args:
+        people: by identifier, the recordings behind their references: (n,) at 16 kHz, silence cut out.
+        encoder: the network that stays as it is.
+        seed: of all that is drawn.
+        on_done: called with (what, done, total): "listening", in references, and "training", in epochs.
+
+    Raises:
+        EnrolmentError: there are fewer than two people, or a person has fewer than two references.
+    """
+    names = tuple(people)
+    if len(names) < 2:
+        raise EnrolmentError(
+            f"expected two people or more to tell apart, got {len(names) or 'nobody'}; enrol more people"
+        )
+    rng = np.random.default_rng(seed)
+    pooling = Pooling(encoder.weights)
+    heard = _listen([samples for name in names for samples in people[name]], encoder, rng, on_done)
+    owner = np.repeat(np.arange(len(names)), [len(people[name]) for name in names])
+    if (few := np.bincount(owner, minlength=len(names)).min()) < 2:
+        raise EnrolmentError(
+            f"expected two references of everybody, to learn from one and try on the other, got {few} of one person; "
+            "enrol more speech, without --no-audio"
+        )
+    strangers, strangers_s = encoder.weights.strangers()
+    held_out = max(len(names), round(HELD_OUT * len(owner)))
+    learn, test = train_test_split(np.arange(len(owner)), test_size=held_out, stratify=owner, random_state=seed)
+    known, unknown = train_test_split(np.arange(len(strangers)), test_size=HELD_OUT, random_state=seed)
+
+    vectors, labels = draw_windows(heard, owner, learn, pooling, rng)
+    tested, seconds, whose = _tested(heard, owner, test, pooling)
+    tested, seconds = np.concatenate([tested, strangers[unknown]]), np.append(seconds, strangers_s[unknown])
+    whose = np.append(whose, np.full(len(unknown), len(names)))
+
+    def told(before: int, done: int) -> None:
+        on_done("training", before + done, 3 * EPOCHS)
+
+    trained = {}
+    for both in (False, True):
+        what = "head and segment layer" if both else "head"
+        trained[what] = train_head(
+            vectors,
+            labels,
+            strangers[known],
+            names,
+            both=both,
+            seed=seed,
+            validation=(tested, whose),
+            on_epoch=partial(told, both * EPOCHS),
+        )
+    layers = min(trained, key=lambda what: trained[what].loss)
+    tried, epochs = trained[layers].head, trained[layers].epochs
+
+    centroids = np.stack(
+        [_centroid([heard[i][0] for i in learn if owner[i] == person], pooling) for person in range(len(names))]
+    )
+    before = _outcome(Judge(centroids, encoder.weights), tested, seconds, whose)
+    strange = whose == len(names)
+    threshold = _threshold(
+        Judge(centroids, encoder.weights, tried).llr(tested[strange], seconds[strange]),
+        seconds[strange],
+        before.accepted,
+    )
+    after = _outcome(Judge(centroids, encoder.weights, replace(tried, threshold=threshold)), tested, seconds, whose)
+
+    every, labels = draw_windows(heard, owner, np.arange(len(owner)), pooling, rng)
+    final = train_head(
+        every,
+        labels,
+        strangers,
+        names,
+        both=layers != "head",
+        seed=seed,
+        epochs=epochs,
+        on_epoch=partial(told, 2 * EPOCHS),
+    )
+    told(3 * EPOCHS, 0)
+    return FineTuned(replace(final.head, threshold=threshold), before, after, layers, epochs)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trained:
+    """A head, and how its training went."""
+
+    head: Head
+    loss: float  # of the validation, nan without one
+    epochs: int  # after which it was best
+
+
+def train_head(
+    vectors: Floats,
+    labels: NDArray[np.integer],
+    strangers: Floats,
+    people: Sequence[str],
+    *,
+    both: bool,
+    seed: int,
+    epochs: int = EPOCHS,
+    validation: tuple[Floats, NDArray[np.integer]] | None = None,
+    on_epoch: Callable[[int], None] = lambda _: None,
+) -> Trained:
+    """Train the softmax on embeddings.
+
+    Args:
+        vectors: (m, d) of the people, unit length.
+        labels: (m,) whose, in [0, n).
+        strangers: (k, d) of nobody of these.
+        people: n identifiers.
+        both: the square layer as well, not the softmax alone.
+        seed: of the order.
+        epochs: how many, at most.
+        validation: embeddings and labels, n for strangers; given that, the training stops when it no longer helps.
+        on_epoch: called with the number of every epoch that is done.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported, which is here
+    with quiet_stderr():
+        import keras
+
+    n, d = len(people), vectors.shape[1]
+    own = [vectors[labels == person] for person in range(n)]
+    centres = np.stack([mean_vector(rows, np.ones(len(rows))) for rows in own])
+    kernel = np.hstack([SCALE * centres.T, np.zeros((d, 1), np.float32)])
+    bias = np.append(np.zeros(n, np.float32), np.float32(SCALE * NOBODY))
+
+    def near(start: Floats, strength: float) -> Callable[[Any], Any]:
+        return lambda weights: strength * keras.ops.sum(keras.ops.square(weights - start))
+
+    keras.utils.set_random_seed(seed)
+    turn = keras.layers.Dense(
+        d, use_bias=False, kernel_initializer="identity", trainable=both, name="turn",
+        kernel_regularizer=near(np.eye(d, dtype=np.float32), NEAR_TURN),
+    )  # fmt: skip
+    softmax = keras.layers.Dense(n + 1, "softmax", name="people", kernel_regularizer=near(kernel, NEAR_KERNEL))
+    model = keras.Sequential([keras.Input((d,)), turn, keras.layers.UnitNormalization(), softmax])
+    softmax.set_weights([kernel, bias])
+    model.compile(keras.optimizers.Adam(RATE), "sparse_categorical_crossentropy", jit_compile=False)
+    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _logs: on_epoch(epoch + 1))
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
+    x, y = np.concatenate([vectors, strangers]), np.append(labels, np.full(len(strangers), n))
+    fitted = model.fit(
+        x,
+        y,
+        sample_weight=_weights(y, n),
+        validation_data=(*validation, _weights(validation[1], n)) if validation else None,
+        batch_size=BATCH,
+        epochs=epochs,
+        callbacks=[told, stop] if validation else [told],
+        verbose=0,
+    )
+    losses = fitted.history.get("val_loss", [np.nan] * epochs)
+    best = int(np.argmin(losses)) if validation else epochs - 1
+    kernel, bias = softmax.get_weights()
+    return Trained(Head(tuple(people), turn.get_weights()[0], kernel, bias), float(losses[best]), best + 1)
+
+
+def _weights(labels: NDArray[np.integer], n: int) -> NDArray[np.float64]:
+    # Every person weighs the same, and all of them together as much as the strangers; 1 on average.
+    share = np.append(np.full(n, 0.5 / n), 0.5) / np.maximum(np.bincount(labels, minlength=n + 1), 1)
+    weights = share[labels]
+    return np.asarray(weights / weights.mean(), np.float64)
+
+
+def _listen(
+    recordings: Sequence[Floats],
+    encoder: Encoder,
+    rng: np.random.Generator,
+    on_done: Callable[[str, int, int], None],
+) -> list[list[list[HopSums]]]:
+    # The hops of every copy of every recording.
+    noises = [make_noise(kind, seed=(int(rng.integers(2**31)),)) for kind in KINDS for _ in range(2)]
+    heard = []
+    for i, samples in enumerate(recordings):
+        copies = [samples] + [augment(samples, noises, [], [], rng) for _ in range(COPIES - 1)]
+        heard.append([encoder.hops(copy, sample_rate=SAMPLE_RATE) for copy in copies])
+        on_done("listening", i + 1, len(recordings))
+    return heard
+
+
+def draw_windows(
+    heard: Sequence[Sequence[Sequence[HopSums]]],
+    owner: NDArray[np.integer],
+    chosen: NDArray[np.integer],
+    pooling: Pooling,
+    rng: np.random.Generator,
+) -> tuple[Floats, NDArray[np.integer]]:
+    """Embeddings (m, d) and owners (m,) of random windows.
+
+    Args:
+        heard: of every reference, of every copy of it, the hops.
+        owner: (references,) whose.
+        chosen: references, by number.
+        pooling: of the weights.
+        rng: draws them.
+    """
+    sums, labels = [], []
+    for i in chosen:
+        for hops in heard[i]:
+            for _ in range(WINDOWS):
+                n = min(len(hops), int(rng.integers(WINDOW_HOPS[0], WINDOW_HOPS[1] + 1)))
+                at = int(rng.integers(len(hops) - n + 1))
+                sums.append(add_up(hops[at : at + n]))
+                labels.append(owner[i])
+    vectors, seconds = pooling.embed(np.stack(sums))
+    spoken = seconds > 0
+    return vectors[spoken], np.array(labels)[spoken]
+
+
+def _tested(
+    heard: Sequence[Sequence[Sequence[HopSums]]],
+    owner: NDArray[np.integer],
+    chosen: NDArray[np.integer],
+    pooling: Pooling,
+) -> tuple[Floats, Floats, NDArray[np.integer]]:
+    # Embeddings, seconds of speech and labels of windows side by side in the chosen references.
+    sums, labels = [], []
+    for i in chosen:
+        for hops in heard[i]:
+            for n in TESTED_HOPS:
+                for at in range(0, max(1, len(hops) - n + 1), n):
+                    sums.append(add_up(hops[at : at + n]))
+                    labels.append(owner[i])
+    vectors, seconds = pooling.embed(np.stack(sums))
+    return vectors, seconds, np.array(labels)
+
+
+def _centroid(references: Sequence[Sequence[HopSums]], pooling: Pooling) -> Floats:
+    return mean_vector(*pooling.embed(np.stack([add_up(hops) for hops in references])))
+
+
+def _threshold(llr: NDArray[np.float64], speech_s: Floats, accepted: float) -> float:
+    # What must be taken away so that no larger share of strangers' windows (n, people) than that gets a name.
+    priors = np.log(UNKNOWN_PRIOR) - np.log((1.0 - UNKNOWN_PRIOR) / llr.shape[1])
+    over = np.sort((llr.max(axis=1) - priors) / np.minimum(speech_s, 1.0))[::-1]
+    allowed = min(len(over) - 1, round(accepted * len(over)))
+    return float(max(0.0, over[allowed] + 1e-3))
+
+
+def _outcome(judge: Judge, vectors: Floats, seconds: Floats, labels: NDArray[np.integer]) -> Outcome:
+    # What each window would be called, and how sure that is.
+    chances = np.stack([posterior(llr, UNKNOWN_PRIOR) for llr in judge.llr(vectors, seconds)])
+    n = chances.shape[1]
+    confusion = np.zeros((n, n), np.int64)
+    np.add.at(confusion, (labels, chances.argmax(axis=1)), 1)
+    right = np.maximum(chances[np.arange(len(labels)), labels], 1e-12)
+    loss = float(np.average(-np.log(right), weights=_weights(labels, n - 1)))
+    return Outcome(confusion, loss)
