@@ -16,7 +16,18 @@ from tests.talk import ROOT, conversation, write_profile
 STREAM = sorted((ROOT / "stream").glob("**/*.py"))
 MODEL = sorted((ROOT / "model").glob("**/*.py"))
 
-LEARNING = {"tensorflow", "keras", "tf_keras", "librosa", "sklearn", "scipy", "torch", "onnxruntime", "ai_edge_litert"}
+LEARNING = {
+    "tensorflow",
+    "keras",
+    "tf_keras",
+    "h5py",
+    "librosa",
+    "sklearn",
+    "scipy",
+    "torch",
+    "onnxruntime",
+    "ai_edge_litert",
+}
 
 # What learning and listening share, so that both compute the same by construction, and the words they speak.
 SHARED = {
