@@ -6,7 +6,7 @@
                  "voice": "8c0b7f1e2d3a4c5b.npz",
                  "references": [{"speech_s": 3.5, "audio": "a1b2c3d4e5f60718.flac"}]}],
      "heads": [{"version": 1, "made": "2025-11-23T09:31:00+00:00", "file": "1b2c3d4e5f60718a.npz",
-                "people": ["0f1e2d3c4b5a6978"]}]}
+                "people": ["0f1e2d3c4b5a6978"], "kind": "layers"}]}
 
 Whatever the file holds is checked before it is used: it may have been cut, edited or made by somebody else.
 """
@@ -22,6 +22,7 @@ from stream.errors import UsageError
 
 __all__ = [
     "AUDIO_FILE",
+    "HEAD_KINDS",
     "SCHEMA",
     "VOICE_FILE",
     "HeadEntry",
@@ -38,6 +39,9 @@ SCHEMA = 1
 VOICE_FILE = re.compile(r"[0-9a-f]{16}\.npz")
 AUDIO_FILE = re.compile(r"[0-9a-f]{16}\.flac")
 """The names of files that this program writes. No other file is ever read, or deleted."""
+
+HEAD_KINDS = ("layers", "window")
+"""Layers that follow the embedding, or a converted base model; a head without a kind is the former."""
 
 _ID = re.compile("[0-9a-f]{16}")
 _MOST_SECONDS = 1e6  # of speech behind one reference: beyond it somebody has edited the file
@@ -78,6 +82,7 @@ class HeadEntry:
     made: str  # ISO 8601, UTC
     file: str  # in heads/
     people: tuple[str, ...]  # ids of those whose voices went into it
+    kind: str = "layers"  # or "window": a converted base model
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +134,14 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def _head(raw: object) -> HeadEntry:
+    if not isinstance(raw, dict):
+        raise ValueError("a head is no object")
     return HeadEntry(
         _get(raw, "version", int),
         _time(_get(raw, "made", str)),
         _matching(VOICE_FILE, _get(raw, "file", str)),
         tuple(_matching(_ID, person) for person in _get(raw, "people", list)),
+        _one_of(HEAD_KINDS, _get({"kind": "layers"} | raw, "kind", str)),
     )
 
 
@@ -171,6 +179,12 @@ def _time(text: str) -> str:
     # Python takes any character between date and time, one that a terminal obeys as well.
     if datetime.fromisoformat(text).isoformat() != text or not text.endswith("+00:00"):
         raise ValueError("a date is no time in UTC")
+    return text
+
+
+def _one_of(known: tuple[str, ...], text: str) -> str:
+    if text not in known:
+        raise ValueError("a head is of an unknown kind")
     return text
 
 

@@ -19,6 +19,7 @@ from model.manifest import HeadEntry, Manifest, Person, Reference
 from model.profile_folder import ProfileFolder, new_id
 from model.profile_reader import Embed, Known, ProfileReader, listed
 from model.voices import MAX_REFERENCES, BaseModel, Voice, check_name, check_references, most_useful, name_key
+from model.window_head import WindowHead
 from stream.errors import ProfileError, UsageError
 from stream.records import FloatArray
 from stream.text import safe_text
@@ -62,7 +63,7 @@ class Profile:
         self._embed = embed
         self._people: tuple[Known, ...] = ()
         self._heads: tuple[HeadEntry, ...] = ()
-        self._head: Head | None = None
+        self._head: Head | WindowHead | None = None
         self._open()
 
     def _open(self) -> None:
@@ -93,7 +94,7 @@ class Profile:
         return tuple(_voice(known) for known in self._people)
 
     @property
-    def head(self) -> Head | None:
+    def head(self) -> Head | WindowHead | None:
         """The fine-tuned head that is in use."""
         return self._head
 
@@ -113,7 +114,7 @@ class Profile:
             for known in self._people
         }
 
-    def take_head(self, head: Head) -> int:
+    def take_head(self, head: Head | WindowHead) -> int:
         """Use a head from now on; its version. The `MAX_HEADS` newest are kept.
 
         Raises:
@@ -127,7 +128,8 @@ class Profile:
                 )
             version = self._last_version + 1
             made = datetime.now(UTC).isoformat(timespec="seconds")
-            entry = HeadEntry(version, made, self._folder.write_head(head), head.people)
+            kind = "layers" if isinstance(head, Head) else "window"
+            entry = HeadEntry(version, made, self._folder.write_head(head), head.people, kind)
             self._heads = (*self._heads, entry)[-MAX_HEADS:]
         return version
 

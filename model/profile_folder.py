@@ -3,7 +3,7 @@
     profile.json            schema, base model and people; the only file that is ever replaced
     voices/<random>.npz     one person's reference embeddings: `vectors`, (n, d) float32
     audio/<random>.flac     the sound behind references, where it is kept: 16 kHz, mono, 16 bits
-    heads/<random>.npz      a fine-tuned head
+    heads/<random>.npz      a fine-tuned head: the layers that follow the embedding, or a converted base model
     profile.lock            held by the one process that makes a change
 
 A change writes its data under new names, then replaces `profile.json` in one step, then deletes what is no
@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from model.head import Head
 from model.manifest import AUDIO_FILE, VOICE_FILE, Manifest
 from model.profile_reader import ProfileReader
+from model.window_head import WindowHead
 from stream.clock import SAMPLE_RATE
 from stream.errors import ProfileError
 from stream.records import FloatArray
@@ -137,10 +138,14 @@ class ProfileFolder(ProfileReader):
         """Write sound (n,), in [-1, 1] at 16 kHz, to a new file in `audio/`; its name."""
         return self._write_new(self._audio / f"{new_id()}.flac", pack_audio(samples))
 
-    def write_head(self, head: Head) -> str:
+    def write_head(self, head: Head | WindowHead) -> str:
         """Write a head to a new file in `heads/`; its name."""
         data = io.BytesIO()
-        np.savez(data, turn=head.turn, kernel=head.kernel, bias=head.bias, threshold=head.threshold)
+        if isinstance(head, Head):
+            np.savez(data, turn=head.turn, kernel=head.kernel, bias=head.bias, threshold=head.threshold)
+        else:
+            opinion = np.array([head.opinion.slope, head.opinion.offset, head.opinion.most])
+            np.savez(data, model=np.frombuffer(head.model, np.uint8), mel=head.mel, opinion=opinion)
         return self._write_new(self._heads / f"{new_id()}.npz", data.getvalue())
 
     def stamp(self) -> tuple[int, ...]:

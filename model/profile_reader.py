@@ -5,14 +5,16 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.archive import DAMAGED, open_archive, read_member
 from model.head import Head
 from model.manifest import SCHEMA, HeadEntry, Manifest, Person, Reference, SchemaError, parse_manifest
 from model.voices import BaseModel, check_references
+from model.window_head import Opinion, WindowHead
 from stream.clock import SAMPLE_RATE
 from stream.errors import ProfileError
 from stream.records import FloatArray
@@ -28,6 +30,9 @@ MAX_VOICE_BYTES = 1 << 20
 
 MAX_HEAD_BYTES = 16 << 20
 """Of a head, packed and unpacked: one for a thousand people has 1 MB; larger networks may come."""
+
+MAX_WINDOW_HEAD_BYTES = 64 << 20
+"""Of a converted base model with its filter bank: a base model has at most 32 MiB, and an unrolled one grows."""
 
 _NAMES_IN_A_MESSAGE = 20
 
@@ -135,22 +140,23 @@ class ProfileReader(ABC):
             raise self.damaged(f"audio/{name}", error) from error
         return np.asarray(samples, np.float32)
 
-    def read_head(self, entry: HeadEntry) -> Head:
-        """A fine-tuned head.
+    def read_head(self, entry: HeadEntry) -> Head | WindowHead:
+        """A fine-tuned head, of its kind.
 
         Raises:
             ProfileError: the file is missing or damaged.
         """
         try:
-            packed = io.BytesIO(self.data(f"heads/{entry.file}"))
-            archive = open_archive(packed, most_members=4, most_bytes=MAX_HEAD_BYTES)
-            layers = []
-            for name in ("turn", "kernel", "bias", "threshold"):
-                data = io.BytesIO(read_member(archive, f"{name}.npy", MAX_HEAD_BYTES))
-                with warnings.catch_warnings(action="ignore"):
-                    layers.append(np.asarray(np.lib.format.read_array(data, allow_pickle=False), np.float32))
-            turn, kernel, bias, threshold = layers
-            return Head(entry.people, turn, kernel, bias, float(threshold))
+            data = self.data(f"heads/{entry.file}")
+            if entry.kind == "layers":
+                names = "turn", "kernel", "bias", "threshold"
+                turn, kernel, bias, threshold = (a.astype(np.float32) for a in _arrays(data, MAX_HEAD_BYTES, *names))
+                return Head(entry.people, turn, kernel, bias, float(threshold))
+            model, mel, opinion = _arrays(data, MAX_WINDOW_HEAD_BYTES, "model", "mel", "opinion")
+            if model.dtype != np.uint8 or opinion.shape != (3,):
+                raise ValueError(f"wanted bytes and three numbers, got {model.dtype} and {opinion.shape}")
+            bank = mel.astype(np.float32)
+            return WindowHead(entry.people, model.tobytes(), bank, Opinion(*map(float, opinion)))
         except DAMAGED as error:
             raise self.damaged(f"heads/{entry.file}", error) from error
 
@@ -206,6 +212,17 @@ class ProfileReader(ABC):
         """An error that says which part of the profile cannot be used, and why."""
         reason = system_reason(error) if isinstance(error, OSError) else safe_text(one_line(error))
         return ProfileError(f"the profile in {self.shown} is damaged: {what}: {reason[:200]}; {self.restore}")
+
+
+def _arrays(data: bytes, most_bytes: int, *names: str) -> list[NDArray[Any]]:
+    # The arrays of an .npz that holds these and nothing else.
+    archive = open_archive(io.BytesIO(data), most_members=len(names), most_bytes=most_bytes)
+    arrays = []
+    for name in names:
+        member = io.BytesIO(read_member(archive, f"{name}.npy", most_bytes))
+        with warnings.catch_warnings(action="ignore"):
+            arrays.append(np.lib.format.read_array(member, allow_pickle=False))
+    return arrays
 
 
 def listed(names: Sequence[str]) -> str:
