@@ -22,7 +22,17 @@ from stream.quiet import quiet_stderr
 from stream.records import Block, Embedding, Frames
 from stream.resample import Resampler
 
-__all__ = ["WINDOW_HOPS", "Encoder", "FrameLayers", "HopSums", "Pooling", "StreamingEncoder", "add_up", "open_step"]
+__all__ = [
+    "WINDOW_HOPS",
+    "Encoder",
+    "FrameLayers",
+    "HopSums",
+    "Pooling",
+    "SincePause",
+    "StreamingEncoder",
+    "add_up",
+    "open_step",
+]
 
 WINDOW_HOPS = (5, 10, 20, 40)
 """Lengths of the windows that are embedded at every hop: 0.5, 1, 2 and 4 s."""
@@ -124,6 +134,20 @@ class FrameLayers:
         return HopSums(start, sums, float(sums[0]) * self._stride / self._frames)
 
 
+class SincePause:
+    """Counts how far a window may reach back."""
+
+    def __init__(self) -> None:
+        self._fresh = 0
+        self._quiet = 0  # quiet hops in a row
+
+    def push(self, speech: float) -> int:
+        """Hops since the last pause, this one included, whose mean speech probability is given."""
+        self._quiet = self._quiet + 1 if speech < PAUSE_SPEECH else 0
+        self._fresh = 1 if self._quiet >= PAUSE_HOPS else self._fresh + 1
+        return self._fresh
+
+
 class Pooling:
     """A stage: `HopSums` in, `Embedding` out, one row per window that ends with the hop.
 
@@ -140,8 +164,7 @@ class Pooling:
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
         self._sums = np.zeros((max(WINDOW_HOPS), self.n_sums), np.float32)  # of the last hops, a ring
         self._age = np.arange(max(WINDOW_HOPS))[::-1].copy()  # of its rows, in hops
-        self._fresh = 0  # hops since the last pause
-        self._pause = 0  # quiet hops in a row
+        self._since = SincePause()
 
     latency_samples = 0
     """Nothing waits here."""
@@ -160,10 +183,9 @@ class Pooling:
         """One record."""
         self._age = (self._age + 1) % len(self._age)
         self._sums[self._age == 0] = hop.sums
-        self._pause = self._pause + 1 if hop.speech < PAUSE_SPEECH else 0
-        self._fresh = 1 if self._pause >= PAUSE_HOPS else self._fresh + 1
+        fresh = self._since.push(hop.speech)
         # All windows at once: of every row, whether a window spans it.
-        spans = self._age < np.minimum(WINDOW_HOPS, self._fresh)[:, None]
+        spans = self._age < np.minimum(WINDOW_HOPS, fresh)[:, None]
         vectors, seconds = self.embed(spans.astype(np.float32) @ self._sums)
         return [Embedding(hop.start, vectors, seconds, hop.speech)]
 

@@ -213,12 +213,12 @@ def look_after(folder: Path | None) -> "Profile":
 
 def stages_of(encoder: "Encoder", profile: "Profile") -> "Stages":
     """The stages of a session, which follows the profile while it runs."""
-    from model.scoring import Scorer
+    from model.window import scorer_of
     from stream.recognizer import Stages
 
     return Stages(
         encoder.mfcc,
         encoder.stream,
-        lambda: Scorer(profile.voices, encoder.weights, profile.head),
+        lambda: scorer_of(profile.voices, encoder.weights, profile.head),
         changed=profile.refresh,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.decide import Decide
+from stream.hop_sound import HopSound
 from stream.mfcc import Mfcc
 from stream.records import Block, Embedding, Frames, Gap, Loss, Scores, Snapshot, Turn
 from stream.resample import Resampler
@@ -39,7 +40,7 @@ class EncoderStage(Protocol):
 
 
 class ScorerStage(Protocol):
-    """`Embedding` in, `Scores` out."""
+    """`Embedding`, with the hop's sound, in, `Scores` out."""
 
     names: tuple[str, ...]  # the enrolled people, then UNKNOWN
     latency_samples: int  # samples that a record waits for
@@ -67,6 +68,7 @@ class _Chain:
 
     def __init__(self, stages: Stages, rate: int) -> None:
         self.resampler = Resampler(rate)
+        self.sound = HopSound()
         self.mfcc = stages.mfcc()
         self.encoder = stages.encoder()
         self.scorer = stages.scorer()
@@ -102,6 +104,7 @@ class _Chain:
     def _hear(self, sound: Block) -> list[Turn]:
         self._end = sound.start + len(sound.samples)
         self._recent = np.concatenate([self._recent, sound.samples])[-HOP_SAMPLES:]
+        self.sound.push(sound)
         return [turn for rows in self.mfcc.push(sound) for turn in self._encode(rows)]
 
     def _encode(self, rows: Frames) -> list[Turn]:
@@ -109,7 +112,7 @@ class _Chain:
 
     def _score(self, embedding: Embedding) -> list[Turn]:
         turns = []
-        for scores in self.scorer.push(embedding):
+        for scores in self.scorer.push(replace(embedding, samples=self.sound.take(embedding.start))):
             self.scores = scores
             self.hops += 1
             turns += self.decide.push(scores)

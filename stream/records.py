@@ -76,6 +76,7 @@ class Embedding:
     vectors: FloatArray  # (n_windows, d), unit length; zeros where a window holds no speech
     speech_s: FloatArray  # (n_windows,) seconds of speech behind each vector
     speech: float  # mean probability of speech within the hop alone, in [0, 1]
+    samples: FloatArray | None = None  # (n,) the hop's sound, n = 1,600 or less at the end; None if nobody put it there
 
 
 @dataclass(frozen=True, eq=False, slots=True)
