@@ -27,7 +27,19 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.quiet import quiet_stderr
 
-__all__ = ["FineTuned", "Outcome", "draw_windows", "fine_tune", "train_head"]
+__all__ = [
+    "Compared",
+    "FineTuned",
+    "Outcome",
+    "centroid_of",
+    "draw_windows",
+    "fair_weights",
+    "fine_tune",
+    "outcome_of",
+    "owners_of",
+    "split",
+    "train_head",
+]
 
 Floats = NDArray[np.float32]
 
@@ -68,15 +80,12 @@ class Outcome:
         return np.asarray(own.sum(axis=1) - np.diag(own))
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class FineTuned:
-    """A new head, and whether it is one to use."""
+class Compared:
+    """Whether what was learned is to be used."""
 
-    head: Head
+    __slots__ = ()
     before: Outcome
     after: Outcome
-    layers: str  # what was trained: "head", or "head and segment layer"
-    epochs: int
 
     @property
     def worse(self) -> list[int]:
@@ -87,6 +96,26 @@ class FineTuned:
     def better(self) -> bool:
         """Nobody is recognised less often, strangers get no more names, and all in all it is surer of what is right."""
         return not self.worse and self.after.accepted <= self.before.accepted and self.after.loss < self.before.loss
+
+    @property
+    def figures(self) -> str:
+        """After and before, for a message."""
+        new, old = self.after, self.before
+        return (
+            f"right names {100 * new.accuracy:.1f} %, before {100 * old.accuracy:.1f} %; strangers named "
+            f"{100 * new.accepted:.1f} %, before {100 * old.accepted:.1f} %; loss {new.loss:.4f}, before {old.loss:.4f}"
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FineTuned(Compared):
+    """A new head, and whether it is one to use."""
+
+    head: Head
+    before: Outcome
+    after: Outcome
+    layers: str  # what was trained: "head", or "head and segment layer"
+    epochs: int
 
 
 def fine_tune(
@@ -107,23 +136,12 @@ def fine_tune(
     Raises:
         EnrolmentError: there are fewer than two people, or a person has fewer than two references.
     """
-    names = tuple(people)
-    if len(names) < 2:
-        raise EnrolmentError(
-            f"expected two people or more to tell apart, got {len(names) or 'nobody'}; enrol more people"
-        )
+    names, owner = tuple(people), owners_of(people)
     rng = np.random.default_rng(seed)
     pooling = Pooling(encoder.weights)
     heard = _listen([samples for name in names for samples in people[name]], encoder, rng, on_done)
-    owner = np.repeat(np.arange(len(names)), [len(people[name]) for name in names])
-    if (few := np.bincount(owner, minlength=len(names)).min()) < 2:
-        raise EnrolmentError(
-            f"expected two references of everybody, to learn from one and try on the other, got {few} of one person; "
-            "enrol more speech, without --no-audio"
-        )
     strangers, strangers_s = encoder.weights.strangers()
-    held_out = max(len(names), round(HELD_OUT * len(owner)))
-    learn, test = train_test_split(np.arange(len(owner)), test_size=held_out, stratify=owner, random_state=seed)
+    learn, test = split(owner, seed)
     known, unknown = train_test_split(np.arange(len(strangers)), test_size=HELD_OUT, random_state=seed)
 
     vectors, labels = draw_windows(heard, owner, learn, pooling, rng)
@@ -151,16 +169,14 @@ def fine_tune(
     tried, epochs = trained[layers].head, trained[layers].epochs
 
     centroids = np.stack(
-        [_centroid([heard[i][0] for i in learn if owner[i] == person], pooling) for person in range(len(names))]
+        [centroid_of([heard[i][0] for i in learn if owner[i] == person], pooling) for person in range(len(names))]
     )
-    before = _outcome(Judge(centroids, encoder.weights), tested, seconds, whose)
+    before = outcome_of(Judge(centroids, encoder.weights).llr(tested, seconds), whose)
     strange = whose == len(names)
-    threshold = _threshold(
-        Judge(centroids, encoder.weights, tried).llr(tested[strange], seconds[strange]),
-        seconds[strange],
-        before.accepted,
-    )
-    after = _outcome(Judge(centroids, encoder.weights, replace(tried, threshold=threshold)), tested, seconds, whose)
+    unsure = Judge(centroids, encoder.weights, tried).llr(tested[strange], seconds[strange])
+    threshold = _threshold(unsure, seconds[strange], before.accepted)
+    sure = Judge(centroids, encoder.weights, replace(tried, threshold=threshold))
+    after = outcome_of(sure.llr(tested, seconds), whose)
 
     every, labels = draw_windows(heard, owner, np.arange(len(owner)), pooling, rng)
     final = train_head(
@@ -175,6 +191,38 @@ def fine_tune(
     )
     told(3 * EPOCHS, 0)
     return FineTuned(replace(final.head, threshold=threshold), before, after, layers, epochs)
+
+
+def owners_of(people: Mapping[str, Sequence[Floats]]) -> NDArray[np.int64]:
+    """(recordings,) whose each is, of all people's one after another.
+
+    Raises:
+        EnrolmentError: there are fewer than two people, or a person has fewer than two recordings.
+    """
+    if len(people) < 2:
+        raise EnrolmentError(
+            f"expected two people or more to tell apart, got {len(people) or 'nobody'}; enrol more people"
+        )
+    counts = [len(recordings) for recordings in people.values()]
+    if (few := min(counts)) < 2:
+        raise EnrolmentError(
+            f"expected two references of everybody, to learn from one and try on the other, got {few} of one person; "
+            "enrol more speech, without --no-audio"
+        )
+    return np.repeat(np.arange(len(people)), counts)
+
+
+def split(owner: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The recordings to learn from and those held out, by number; somebody's of each is in both.
+
+    Args:
+        owner: (recordings,) whose.
+        seed: of the draw.
+    """
+    people = len(np.unique(owner))
+    held_out = max(people, round(HELD_OUT * len(owner)))
+    learn, test = train_test_split(np.arange(len(owner)), test_size=held_out, stratify=owner, random_state=seed)
+    return learn, test
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -239,8 +287,8 @@ def train_head(
     fitted = model.fit(
         x,
         y,
-        sample_weight=_weights(y, n),
-        validation_data=(*validation, _weights(validation[1], n)) if validation else None,
+        sample_weight=fair_weights(y, n),
+        validation_data=(*validation, fair_weights(validation[1], n)) if validation else None,
         batch_size=BATCH,
         epochs=epochs,
         callbacks=[told, stop] if validation else [told],
@@ -252,8 +300,8 @@ def train_head(
     return Trained(Head(tuple(people), turn.get_weights()[0], kernel, bias), float(losses[best]), best + 1)
 
 
-def _weights(labels: NDArray[np.integer], n: int) -> NDArray[np.float64]:
-    # Every person weighs the same, and all of them together as much as the strangers; 1 on average.
+def fair_weights(labels: NDArray[np.integer], n: int) -> NDArray[np.float64]:
+    """(m,) weights, 1 on average: every person weighs the same, and all of them as much as the strangers, label `n`."""
     share = np.append(np.full(n, 0.5 / n), 0.5) / np.maximum(np.bincount(labels, minlength=n + 1), 1)
     weights = share[labels]
     return np.asarray(weights / weights.mean(), np.float64)
@@ -322,7 +370,8 @@ def _tested(
     return vectors, seconds, np.array(labels)
 
 
-def _centroid(references: Sequence[Sequence[HopSums]], pooling: Pooling) -> Floats:
+def centroid_of(references: Sequence[Sequence[HopSums]], pooling: Pooling) -> Floats:
+    """(d,) unit length: the mean voice of some references, by their hops."""
     return mean_vector(*pooling.embed(np.stack([add_up(hops) for hops in references])))
 
 
@@ -334,12 +383,17 @@ def _threshold(llr: NDArray[np.float64], speech_s: Floats, accepted: float) -> f
     return float(max(0.0, over[allowed] + 1e-3))
 
 
-def _outcome(judge: Judge, vectors: Floats, seconds: Floats, labels: NDArray[np.integer]) -> Outcome:
-    # What each window would be called, and how sure that is.
-    chances = np.stack([posterior(llr, UNKNOWN_PRIOR) for llr in judge.llr(vectors, seconds)])
+def outcome_of(llr: NDArray[np.floating], labels: NDArray[np.integer]) -> Outcome:
+    """What each window would be called, and how sure that is.
+
+    Args:
+        llr: (m, n) log likelihood ratios of windows and people.
+        labels: (m,) whose each window is, n for a stranger's.
+    """
+    chances = np.stack([posterior(row, UNKNOWN_PRIOR) for row in llr])
     n = chances.shape[1]
     confusion = np.zeros((n, n), np.int64)
     np.add.at(confusion, (labels, chances.argmax(axis=1)), 1)
     right = np.maximum(chances[np.arange(len(labels)), labels], 1e-12)
-    loss = float(np.average(-np.log(right), weights=_weights(labels, n - 1)))
+    loss = float(np.average(-np.log(right), weights=fair_weights(labels, n - 1)))
     return Outcome(confusion, loss)

@@ -24,6 +24,7 @@ from stream.text import safe_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from model.base_tune import BaseTuned
     from model.encoder import Encoder
     from model.profile import Profile
     from stream.session import Source
@@ -79,6 +80,12 @@ def fine_tune(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Who was taken for whom, before and after, as PNG.")
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "--base", metavar="FILE", help="Learn on a Keras classifier of your own: .keras or .h5, over MFCC."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     profile: ProfileOption = None,
 ) -> None:
@@ -89,6 +96,7 @@ def fine_tune(
         return
     from rich.console import Console
 
+    from model.fine_tune import FineTuned
     from model.fine_tune import fine_tune as run
     from model.report import confusion_table, draw_confusion, outcomes_table
     from stream.training_screen import TrainingScreen
@@ -101,8 +109,18 @@ def fine_tune(
             f"expected kept speech of everybody to learn from, got none of {', '.join(silent)}; "
             "enrol them again without --no-audio"
         )
-    with TrainingScreen() as screen:
-        found = run(recordings, encoder, seed=seed, on_done=screen.progress)
+    found: BaseTuned | FineTuned
+    if base:
+        from model.base import load_base
+        from model.base_tune import tune_base
+
+        loaded = load_base(base)
+        with TrainingScreen() as screen:
+            found = tune_base(recordings, loaded, encoder, seed=seed, on_done=screen.progress)
+        say("Strangers are stand-ins here: the known people's voices, slower and faster.")
+    else:
+        with TrainingScreen() as screen:
+            found = run(recordings, encoder, seed=seed, on_done=screen.progress)
     people = [names[who] for who in found.head.people]
     console = Console(markup=False, highlight=False)
     console.print(outcomes_table(people, found.before, found.after))
@@ -115,9 +133,12 @@ def fine_tune(
         say(f"Head {version} is in use: the {found.layers}, {found.epochs} epochs. --rollback takes it back.")
     elif found.worse:
         worse = ", ".join(people[i] for i in found.worse)
-        say(f"Nothing was changed: with the new head, {worse} would be recognised less often. Enrol more of them.")
+        say(
+            f"Nothing was changed: with the new head, {worse} would be recognised less often ({found.figures}). "
+            "Enrol more of them."
+        )
     else:
-        say("Nothing was changed: the new head is no better than none.")
+        say(f"Nothing was changed: the new head is no better than none ({found.figures}).")
 
 
 def export(
@@ -126,8 +147,14 @@ def export(
 ) -> None:
     """The network and the fine-tuned head as one model, for other programs; FILE.json says who is who."""
     from model.export import export as write
+    from model.window_head import WindowHead
 
     encoder, known = open_profile(profile)
+    if isinstance(known.head, WindowHead):
+        raise EnrolmentError(
+            "expected a head on the shipped network, got one on a base model of your own; "
+            "run livespeaker fine-tune without --base first"
+        )
     if known.head is None:
         raise EnrolmentError("expected a fine-tuned head in the profile, got none; run livespeaker fine-tune first")
     names = {voice.id: voice.name for voice in known.voices}
