@@ -130,7 +130,7 @@ def fine_tune(
         say(f"Drawn: {plot}")
     if found.better:
         version = known.take_head(found.head)
-        say(f"Head {version} is in use: the {found.layers}, {found.epochs} epochs. --rollback takes it back.")
+        say(f"Head {version} is in use: the {found.layers}, epochs: {found.epochs}. --rollback takes it back.")
     elif found.worse:
         worse = ", ".join(people[i] for i in found.worse)
         say(
