@@ -13,7 +13,7 @@ import numpy as np
 import soundfile as sf
 
 from model.encoder import Encoder
-from model.enrol import Enrolment
+from model.enrol import Enrolment, References
 from model.profile import BaseModel, Profile, Voice
 from model.scoring import Scorer
 from model.weights import Weights
@@ -61,11 +61,21 @@ def reading(name: str) -> np.ndarray:
 
 
 @functools.cache
-def _enrolled(name: str) -> Voice:
+def _learned(name: str) -> References:
     enrolment = Enrolment(encoder())
     for _ in enrolment.listen([Block(0, reading(name))], SAMPLE_RATE):
         pass
-    found = enrolment.finish()
+    return enrolment.finish()
+
+
+def kept_speech() -> dict[str, list[np.ndarray]]:
+    """By name, the recordings behind the references of all three."""
+    return {name: _learned(name).audio for name in NAMES}
+
+
+@functools.cache
+def _enrolled(name: str) -> Voice:
+    found = _learned(name)
     return Voice(name, found.vectors, found.speech_s, "2025-11-23T09:30:00+00:00", has_audio=False)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from model.base_tune import BaseTuned, tune_base
-from model.enrol import Enrolment
 from model.profile import Profile
 from model.window_head import WindowHead, features, window_of
 from stream.clock import SAMPLE_RATE
@@ -20,19 +19,13 @@ from stream.records import Block
 from tests.bases import constant, learned, loaded, mel, over_mean, saved, window_head
 from tests.people import vectors
 from tests.sound import one_line
-from tests.talk import NAMES, base, content, encoder, livespeaker, reading
+from tests.talk import NAMES, base, content, encoder, kept_speech, livespeaker, reading
 from tests.test_fine_tune import a_head, ids
 
 
 @pytest.fixture(scope="module")
 def speech() -> dict[str, list[np.ndarray]]:
-    kept = {}
-    for name in NAMES:
-        enrolment = Enrolment(encoder())
-        for _ in enrolment.listen([Block(0, reading(name))], SAMPLE_RATE):
-            pass
-        kept[name] = enrolment.finish().audio
-    return kept
+    return kept_speech()
 
 
 @pytest.fixture(scope="module")

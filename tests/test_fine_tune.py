@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from model.encoder import Pooling
-from model.enrol import Enrolment
 from model.fine_tune import FineTuned, Outcome, fine_tune
 from model.head import Head
 from model.profile import Profile
@@ -15,22 +14,28 @@ from model.scoring import Judge, Scorer, centroid
 from stream.clock import SAMPLE_RATE
 from stream.errors import EnrolmentError, ProfileError
 from stream.recognizer import Recognizer, Stages
-from stream.records import UNKNOWN, Block, Turn
+from stream.records import UNKNOWN, Turn
 from tests.people import vectors
 from tests.sound import one_line
-from tests.talk import NAMES, base, blocks, content, conversation, encoder, final, livespeaker, reading, voices, weights
+from tests.talk import (
+    NAMES,
+    base,
+    blocks,
+    content,
+    conversation,
+    encoder,
+    final,
+    kept_speech,
+    livespeaker,
+    reading,
+    voices,
+    weights,
+)
 
 
 @pytest.fixture(scope="module")
 def speech() -> dict[str, list[np.ndarray]]:
-    """The recordings behind the references of the demo's people."""
-    kept = {}
-    for name in NAMES:
-        enrolment = Enrolment(encoder())
-        for _ in enrolment.listen([Block(0, reading(name))], SAMPLE_RATE):
-            pass
-        kept[name] = enrolment.finish().audio
-    return kept
+    return kept_speech()
 
 
 @pytest.fixture(scope="module")
