@@ -9,7 +9,6 @@ is better than the cohort alone. Then everything is learned from, for as long, a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,8 @@ from model.base import Base
 from model.base_convert import convert
 from model.base_windows import Tested, ask, cut_windows, draw_windows, filter_bank
 from model.encoder import Encoder, Pooling
-from model.fine_tune import Compared, Outcome, centroid_of, fair_weights, outcome_of, owners_of, split
+from model.fine_tune import Compared, Outcome, centroid_of, outcome_of, owners_of, split
+from model.fitting import fit
 from model.metrics import fit_llr
 from model.scoring import Judge
 from model.window_head import Opinion, WindowHead, evidence
@@ -31,7 +31,7 @@ __all__ = ["BaseTuned", "tune_base"]
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
-EPOCHS, PATIENCE, BATCH, RATE = 30, 4, 256, 0.01
+EPOCHS, BATCH, RATE = 30, 256, 0.01
 DECAY = 1e-3  # of the new layer's squared weights
 FLAT = 1e-4  # a value that varies less than this says nothing
 
@@ -134,27 +134,16 @@ def _train(
     mean, deviation = values.mean(axis=0), values.std(axis=0)
     scale = np.where(deviation > FLAT, 1.0 / np.maximum(deviation, FLAT), 0.0).astype(np.float32)
 
-    def scaled(rows: Floats, whose: Labels) -> tuple[Any, ...]:
-        return (rows - mean) * scale, whose, fair_weights(whose, n)
+    def scaled(rows: Floats) -> Floats:
+        return np.asarray((rows - mean) * scale, np.float32)
 
     keras.utils.set_random_seed(seed)
     softmax = keras.layers.Dense(n + 1, "softmax", kernel_regularizer=keras.regularizers.L2(DECAY))
     model = keras.Sequential([keras.Input((values.shape[1],)), softmax])
-    model.compile(keras.optimizers.Adam(RATE), "sparse_categorical_crossentropy", jit_compile=False)
-    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _logs: on_epoch(epoch + 1))
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
-    x, y, weights = scaled(values, labels)
-    fitted = model.fit(
-        x,
-        y,
-        sample_weight=weights,
-        validation_data=scaled(*validation) if validation else None,
-        batch_size=BATCH,
-        epochs=epochs,
-        callbacks=[told, stop] if validation else [told],
-        verbose=0,
+    held_out = (scaled(validation[0]), validation[1]) if validation else None
+    _, best = fit(
+        model, scaled(values), labels, n, rate=RATE, batch=BATCH, epochs=epochs, validation=held_out, on_epoch=on_epoch
     )
-    best = int(np.argmin(fitted.history["val_loss"])) + 1 if validation else epochs
     kernel, bias = softmax.get_weights()
     kernel = scale[:, None] * kernel
     return _Softmax(kernel, np.asarray(bias - mean @ kernel, np.float32), best)

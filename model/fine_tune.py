@@ -20,6 +20,7 @@ from sklearn.model_selection import train_test_split
 from model.augment import augment
 from model.calibration import posterior
 from model.encoder import Encoder, HopSums, Pooling, add_up
+from model.fitting import fair_weights, fit
 from model.head import Head
 from model.made_noise import KINDS, make_noise
 from model.scoring import UNKNOWN_PRIOR, Judge, mean_vector
@@ -33,7 +34,6 @@ __all__ = [
     "Outcome",
     "centroid_of",
     "draw_windows",
-    "fair_weights",
     "fine_tune",
     "outcome_of",
     "owners_of",
@@ -48,7 +48,7 @@ WINDOWS = 20  # drawn from every copy, of any of these lengths:
 WINDOW_HOPS = (5, 30)
 TESTED_HOPS = (10, 20)  # lengths of the windows that are held out: 1 and 2 s
 HELD_OUT = 0.25  # of the references and of the strangers
-EPOCHS, PATIENCE, BATCH, RATE = 30, 4, 128, 0.003
+EPOCHS, BATCH, RATE = 30, 128, 0.003
 SCALE = 15.0  # of the first logits: cosines to the people's centres times this
 NOBODY = 0.4  # the cosine below which a voice is first taken for nobody's
 NEAR_KERNEL, NEAR_TURN = 1e-3, 1e-2  # how strongly layers are held to where they began
@@ -280,31 +280,10 @@ def train_head(
     softmax = keras.layers.Dense(n + 1, "softmax", name="people", kernel_regularizer=near(kernel, NEAR_KERNEL))
     model = keras.Sequential([keras.Input((d,)), turn, keras.layers.UnitNormalization(), softmax])
     softmax.set_weights([kernel, bias])
-    model.compile(keras.optimizers.Adam(RATE), "sparse_categorical_crossentropy", jit_compile=False)
-    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _logs: on_epoch(epoch + 1))
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
     x, y = np.concatenate([vectors, strangers]), np.append(labels, np.full(len(strangers), n))
-    fitted = model.fit(
-        x,
-        y,
-        sample_weight=fair_weights(y, n),
-        validation_data=(*validation, fair_weights(validation[1], n)) if validation else None,
-        batch_size=BATCH,
-        epochs=epochs,
-        callbacks=[told, stop] if validation else [told],
-        verbose=0,
-    )
-    losses = fitted.history.get("val_loss", [np.nan] * epochs)
-    best = int(np.argmin(losses)) if validation else epochs - 1
+    loss, best = fit(model, x, y, n, rate=RATE, batch=BATCH, epochs=epochs, validation=validation, on_epoch=on_epoch)
     kernel, bias = softmax.get_weights()
-    return Trained(Head(tuple(people), turn.get_weights()[0], kernel, bias), float(losses[best]), best + 1)
-
-
-def fair_weights(labels: NDArray[np.integer], n: int) -> NDArray[np.float64]:
-    """(m,) weights, 1 on average: every person weighs the same, and all of them as much as the strangers, label `n`."""
-    share = np.append(np.full(n, 0.5 / n), 0.5) / np.maximum(np.bincount(labels, minlength=n + 1), 1)
-    weights = share[labels]
-    return np.asarray(weights / weights.mean(), np.float64)
+    return Trained(Head(tuple(people), turn.get_weights()[0], kernel, bias), loss, best)
 
 
 def _listen(
