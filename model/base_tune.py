@@ -17,9 +17,10 @@ from model.base import Base
 from model.base_convert import convert
 from model.base_windows import Tested, ask, cut_windows, draw_windows, filter_bank
 from model.encoder import Encoder, Pooling
-from model.fine_tune import Compared, Outcome, centroid_of, outcome_of, owners_of, split
+from model.fine_tune import centroid_of, owners_of, split
 from model.fitting import fit
 from model.metrics import fit_llr
+from model.outcome import Compared, Outcome, outcome_of
 from model.scoring import Judge
 from model.window_head import Opinion, WindowHead, evidence
 from stream.clock import SAMPLE_RATE

@@ -18,24 +18,21 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from model.augment import augment
-from model.calibration import posterior
 from model.encoder import Encoder, HopSums, Pooling, add_up
-from model.fitting import fair_weights, fit
+from model.fitting import fit
 from model.head import Head
 from model.made_noise import KINDS, make_noise
+from model.outcome import Compared, Outcome, outcome_of
 from model.scoring import UNKNOWN_PRIOR, Judge, mean_vector
 from stream.clock import SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.quiet import quiet_stderr
 
 __all__ = [
-    "Compared",
     "FineTuned",
-    "Outcome",
     "centroid_of",
     "draw_windows",
     "fine_tune",
-    "outcome_of",
     "owners_of",
     "split",
     "train_head",
@@ -52,59 +49,6 @@ EPOCHS, BATCH, RATE = 30, 128, 0.003
 SCALE = 15.0  # of the first logits: cosines to the people's centres times this
 NOBODY = 0.4  # the cosine below which a voice is first taken for nobody's
 NEAR_KERNEL, NEAR_TURN = 1e-3, 1e-2  # how strongly layers are held to where they began
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a way of scoring fares on what was held out. Rows and columns: the people in order, then "unknown"."""
-
-    confusion: NDArray[np.int64]  # (n + 1, n + 1) windows of whom (rows), given which name (columns)
-    loss: float  # mean cross-entropy of the right name, in nats; people and strangers weigh the same
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the people's windows that get the right name, in [0, 1]."""
-        own = self.confusion[:-1]
-        return float(np.trace(own) / max(1, own.sum()))
-
-    @property
-    def accepted(self) -> float:
-        """Share of strangers' windows that get a name, in [0, 1]."""
-        strangers = self.confusion[-1]
-        return float(strangers[:-1].sum() / max(1, strangers.sum()))
-
-    @property
-    def wrong(self) -> NDArray[np.int64]:
-        """(n,) windows of each person that get another name or none."""
-        own = self.confusion[:-1]
-        return np.asarray(own.sum(axis=1) - np.diag(own))
-
-
-class Compared:
-    """Whether what was learned is to be used."""
-
-    __slots__ = ()
-    before: Outcome
-    after: Outcome
-
-    @property
-    def worse(self) -> list[int]:
-        """The people, by number, who are recognised less often than before."""
-        return [int(i) for i in np.flatnonzero(self.after.wrong > self.before.wrong)]
-
-    @property
-    def better(self) -> bool:
-        """Nobody is recognised less often, strangers get no more names, and all in all it is surer of what is right."""
-        return not self.worse and self.after.accepted <= self.before.accepted and self.after.loss < self.before.loss
-
-    @property
-    def figures(self) -> str:
-        """After and before, for a message."""
-        new, old = self.after, self.before
-        return (
-            f"right names {100 * new.accuracy:.1f} %, before {100 * old.accuracy:.1f} %; strangers named "
-            f"{100 * new.accepted:.1f} %, before {100 * old.accepted:.1f} %; loss {new.loss:.4f}, before {old.loss:.4f}"
-        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -360,19 +304,3 @@ def _threshold(llr: NDArray[np.float64], speech_s: Floats, accepted: float) -> f
     over = np.sort((llr.max(axis=1) - priors) / np.minimum(speech_s, 1.0))[::-1]
     allowed = min(len(over) - 1, round(accepted * len(over)))
     return float(max(0.0, over[allowed] + 1e-3))
-
-
-def outcome_of(llr: NDArray[np.floating], labels: NDArray[np.integer]) -> Outcome:
-    """What each window would be called, and how sure that is.
-
-    Args:
-        llr: (m, n) log likelihood ratios of windows and people.
-        labels: (m,) whose each window is, n for a stranger's.
-    """
-    chances = np.stack([posterior(row, UNKNOWN_PRIOR) for row in llr])
-    n = chances.shape[1]
-    confusion = np.zeros((n, n), np.int64)
-    np.add.at(confusion, (labels, chances.argmax(axis=1)), 1)
-    right = np.maximum(chances[np.arange(len(labels)), labels], 1e-12)
-    loss = float(np.average(-np.log(right), weights=fair_weights(labels, n - 1)))
-    return Outcome(confusion, loss)

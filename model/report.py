@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from model.evaluate import WHOLE, Figures, Verification, ratio_to_peer
-from model.fine_tune import Outcome
 from model.identify import Figures as Identified
 from model.members import CONDITIONS
 from model.metrics import detection_curve
+from model.outcome import Outcome
 from model.verify import Trials
 from stream.errors import OutputError
 from stream.records import UNKNOWN

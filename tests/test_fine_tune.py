@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from model.encoder import Pooling
-from model.fine_tune import FineTuned, Outcome, fine_tune
+from model.fine_tune import FineTuned, fine_tune
 from model.head import Head
+from model.outcome import Outcome
 from model.profile import Profile
 from model.scoring import Judge, Scorer, centroid
 from stream.clock import SAMPLE_RATE
