@@ -122,6 +122,9 @@ class Scorer:
     latency_samples = 0
     """Nothing waits here."""
 
+    needs_sound = False
+    """Embeddings are enough."""
+
     def push(self, embedding: Embedding) -> list[Scores]:
         """One record."""
         llr = np.zeros((len(embedding.vectors), len(self.names)), np.float32)

@@ -55,6 +55,9 @@ class WindowScorer:
     latency_samples = 0
     """Nothing waits here: only rows that end with the hop or before it are in its window."""
 
+    needs_sound = True
+    """The base model has features of its own."""
+
     def push(self, embedding: Embedding) -> list[Scores]:
         """One record."""
         rows = self._window(embedding)

@@ -40,9 +40,10 @@ class EncoderStage(Protocol):
 
 
 class ScorerStage(Protocol):
-    """`Embedding`, with the hop's sound, in, `Scores` out."""
+    """`Embedding` in, `Scores` out."""
 
     names: tuple[str, ...]  # the enrolled people, then UNKNOWN
+    needs_sound: bool  # whether an embedding must bring the sound of its hop
     latency_samples: int  # samples that a record waits for
 
     def push(self, embedding: Embedding) -> list[Scores]:
@@ -68,10 +69,10 @@ class _Chain:
 
     def __init__(self, stages: Stages, rate: int) -> None:
         self.resampler = Resampler(rate)
-        self.sound = HopSound()
         self.mfcc = stages.mfcc()
         self.encoder = stages.encoder()
         self.scorer = stages.scorer()
+        self.sound = HopSound() if self.scorer.needs_sound else None
         self.decide = stages.decide()
         self.scores: Scores | None = None  # the newest
         self.hops = 0
@@ -104,7 +105,8 @@ class _Chain:
     def _hear(self, sound: Block) -> list[Turn]:
         self._end = sound.start + len(sound.samples)
         self._recent = np.concatenate([self._recent, sound.samples])[-HOP_SAMPLES:]
-        self.sound.push(sound)
+        if self.sound:
+            self.sound.push(sound)
         return [turn for rows in self.mfcc.push(sound) for turn in self._encode(rows)]
 
     def _encode(self, rows: Frames) -> list[Turn]:
@@ -112,7 +114,9 @@ class _Chain:
 
     def _score(self, embedding: Embedding) -> list[Turn]:
         turns = []
-        for scores in self.scorer.push(replace(embedding, samples=self.sound.take(embedding.start))):
+        if self.sound:
+            embedding = replace(embedding, samples=self.sound.take(embedding.start))
+        for scores in self.scorer.push(embedding):
             self.scores = scores
             self.hops += 1
             turns += self.decide.push(scores)
