@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from model.scoring import mean_vector
+from model.voices import MIXED_COSINE
 
-__all__ = ["ENOUGH_SPEECH_S", "MAX_CLIPPED", "Progress", "coherence", "hangs_together", "snr_db"]
+__all__ = ["ENOUGH_SPEECH_S", "MAX_CLIPPED", "Progress", "snr_db"]
 
 ENOUGH_SPEECH_S = 15.0
 """Seconds of speech that make a good voice: 100 per cent."""
@@ -32,8 +32,7 @@ class Progress:
     snr_db: float = math.nan  # the person's speech against what is no speech; NaN before there is enough of both
     other_s: float = 0.0  # seconds of speech that is another voice's
     other_now: bool = False  # the newest speech is
-    coherence: float = math.nan  # see `coherence`; NaN before there are two references
-    n_references: int = 0  # so far
+    coherence: float = math.nan  # see `model.voices.coherence`; NaN before there are two references
 
     @property
     def percent(self) -> int:
@@ -45,7 +44,7 @@ class Progress:
         """How the sample hangs together: "good", "mixed", or nothing before it can be told."""
         if math.isnan(self.coherence):
             return ""
-        return "good" if hangs_together(self.coherence, self.n_references) else "mixed"
+        return "mixed" if self.coherence < MIXED_COSINE else "good"
 
     @property
     def advice(self) -> str:
@@ -84,32 +83,3 @@ def snr_db(speech: ArrayLike, noise: ArrayLike) -> float:
     if signal_power <= 0.0:
         return -math.inf
     return 10.0 * math.log10(signal_power / noise_power) if noise_power > 0.0 else math.inf
-
-
-def coherence(vectors: NDArray[np.float32], speech_s: NDArray[np.float32]) -> float:
-    """How well a sample hangs together: the mean cosine of each reference to the centroid of the others.
-
-    Args:
-        vectors: (n, d) unit length.
-        speech_s: (n,) seconds of speech behind each.
-
-    Returns:
-        In [-1, 1]; NaN with fewer than two references.
-    """
-    if len(vectors) < 2:
-        return math.nan
-    others = ~np.eye(len(vectors), dtype=np.bool_)
-    return float(np.mean([v @ mean_vector(vectors[o], speech_s[o]) for v, o in zip(vectors, others, strict=True)]))
-
-
-def hangs_together(cosine: float, n: int) -> bool:
-    """Whether a coherence is what one voice in one place gives.
-
-    The centroid of many is nearer to each than one other reference is. On 139 enrolments of single dev speakers, 0.7 %
-    fall below with 20 s of speech, none with 15 s, 2 % with 9 or 6 s; of two voices of 3 s each, 45 % do.
-
-    Args:
-        cosine: see `coherence`.
-        n: references, at least 2.
-    """
-    return cosine >= (0.5 if n == 2 else 0.7)

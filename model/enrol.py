@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.coach import ENOUGH_SPEECH_S, MAX_CLIPPED, Progress, coherence, snr_db
+from model.coach import ENOUGH_SPEECH_S, MAX_CLIPPED, Progress, snr_db
 from model.encoder import Encoder, FrameLayers, HopSums, Pooling, add_up
 from model.other_voice import OtherVoice
-from model.scoring import Judge, centroid
-from model.voices import Voice
-from model.weights import Weights
+from model.voices import coherence
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.records import Block
@@ -24,7 +22,6 @@ __all__ = [
     "Enrolment",
     "Progress",
     "References",
-    "alike",
     "embed_references",
     "references",
 ]
@@ -84,20 +81,6 @@ def references(
     return groups, vectors, speech_s
 
 
-def alike(voice: Voice, others: Iterable[Voice], weights: Weights) -> list[tuple[str, float]]:
-    """Who sounds so much like `voice` that one could be taken for the other: (name, cosine), most alike first.
-
-    Two people are alike when 4 s of one of them would rather be taken for the other than for a stranger.
-    """
-    people = [other for other in others if other.name != voice.name]
-    if not people:
-        return []
-    centroids, own = np.stack([centroid(other) for other in people]), centroid(voice)
-    llr = Judge(centroids, weights).llr(own[None], np.array([4.0]))[0]
-    found = [(other.name, float(c @ own)) for other, c, e in zip(people, centroids, llr, strict=True) if e > 0]
-    return sorted(found, key=lambda pair: -pair[1])
-
-
 def embed_references(encoder: Encoder, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One embedding of a kept recording (n,) at 16 kHz: vectors (1, d) and seconds (1,), 0 where there is no speech."""
     pooling = Pooling(encoder.weights)
@@ -124,7 +107,7 @@ class Enrolment:
         self._noise: deque[float] = deque(maxlen=NOISE_HOPS)  # mean squares of hops without speech
         self._heard_s = 0.0
         self._speech_s = 0.0  # of anybody
-        self._coherence, self._n_references = np.nan, 0  # as of the last half second
+        self._coherence = np.nan  # as of the last half second
 
     @property
     def progress(self) -> Progress:
@@ -143,7 +126,6 @@ class Enrolment:
             other_s=other_s,
             other_now=self._other.now,
             coherence=self._coherence,
-            n_references=self._n_references,
         )
 
     @property
@@ -206,7 +188,7 @@ class Enrolment:
         # Of the person's speech alone, as `references` gives them.
         own = (hop for (hop, _), other in zip(self._hops, self._other.mask, strict=True) if not other)
         found = references(own, self._pooling)
-        self._coherence, self._n_references = coherence(*found[1:]), len(found[1])
+        self._coherence = coherence(*found[1:])
         return found
 
     def _take(self, hops: list[tuple[HopSums, NDArray[np.float32]]]) -> None:

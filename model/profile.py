@@ -93,6 +93,11 @@ class Profile:
         """Everybody, in the order of their first enrolment."""
         return tuple(_voice(known) for known in self._people)
 
+    def find(self, name: str) -> Voice | None:
+        """Whoever has this name, in any case and spacing; None for nobody."""
+        at = _index(self._people, name)
+        return None if at is None else _voice(self._people[at])
+
     @property
     def head(self) -> Head | WindowHead | None:
         """The fine-tuned head that is in use."""

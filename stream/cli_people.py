@@ -44,6 +44,9 @@ def enroll(
     keep_audio: Annotated[
         bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, so that a better model can hear it again.")
     ] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Keep it even if it does not sound like the person of that name so far.")
+    ] = False,
     profile: ProfileOption = None,
 ) -> None:
     """Make a person known from files or the microphone, or everybody in a folder; several calls add up."""
@@ -56,7 +59,7 @@ def enroll(
                 f"--folder takes every name from a folder, got {'--mic' if name is None else safe_text(repr(name))} as "
                 "well; try: livespeaker enroll --folder DIR"
             )
-        _enrol_folder(folder, profile, keep_audio=keep_audio)
+        _enrol_folder(folder, profile, keep_audio=keep_audio, force=force)
         return
     if name is None:
         raise typer.BadParameter("expected a NAME or --folder, got neither")
@@ -71,7 +74,7 @@ def enroll(
         from stream.microphone import Microphone
 
         microphone = Microphone(device_of(device))
-    for line in enrol(encoder, known, name, sources, keep_audio=keep_audio, mic=microphone):
+    for line in enrol(encoder, known, name, sources, keep_audio=keep_audio, force=force, mic=microphone):
         say(line)
 
 
@@ -291,10 +294,16 @@ def enrol(
     sources: "Iterable[Source]",
     *,
     keep_audio: bool = True,
+    force: bool = False,
     mic: "Source | None" = None,
 ) -> list[str]:
-    """Hear every source, the microphone last, then change the profile once; lines about what came of it."""
-    from model.enrol import Enrolment, alike
+    """Hear every source, the microphone last, then change the profile once; lines about what came of it.
+
+    Raises:
+        EnrolmentError: the speech makes no voice, or, without `force`, not that of whoever has the name.
+    """
+    from model.alike import alike, is_unlike
+    from model.enrol import Enrolment
     from stream.enrol_screen import EnrolScreen
     from stream.quiet import quiet_libraries
     from stream.session import stopped_by_signals
@@ -315,8 +324,17 @@ def enrol(
     early = mic is not None and enrolment.progress.percent < 100 and not enrolment.full
     found = enrolment.finish()
     heard = found.progress
+    before = profile.find(name)
+    unlike = before is not None and is_unlike(before, found.vectors, found.speech_s, encoder.weights)
+    if before and unlike and not force:
+        raise EnrolmentError(
+            f"expected more of {before.name}'s voice, heard one that does not sound like the {before.name} who was "
+            f"enrolled before; nothing is kept; give somebody else another NAME, or --force if it is {before.name}"
+        )
     voice = profile.add(name, found.vectors, found.speech_s, found.audio if keep_audio else ())
     lines = [f"{voice.name}: {voice.speech_s.sum():.0f} s of speech in {len(voice.vectors)} references."]
+    if unlike:
+        lines.append(f"Kept, though it does not sound like the {voice.name} who was enrolled before.")
     if early:
         lines.append(f"Stopped early: what was heard is kept, {heard.speech_s:.0f} s of speech.")
     if heard.other_s:
@@ -334,7 +352,7 @@ def enrol(
     return lines
 
 
-def _enrol_folder(folder: Path, profile: Path | None, *, keep_audio: bool) -> None:
+def _enrol_folder(folder: Path, profile: Path | None, *, keep_audio: bool, force: bool) -> None:
     """Enrol everybody who has a folder of recordings; who cannot be enrolled is told at the end."""
     from model.corpus import people_in
     from model.profile import check_name
@@ -350,7 +368,7 @@ def _enrol_folder(folder: Path, profile: Path | None, *, keep_audio: bool) -> No
             if not files:
                 raise FileError("expected recordings in the folder, found none; put WAV, FLAC, Opus or MP3 files there")
             sources = (open_source(file, None) for file in files)  # one open at a time: there may be thousands
-            for line in enrol(encoder, known, checked, sources, keep_audio=keep_audio):
+            for line in enrol(encoder, known, checked, sources, keep_audio=keep_audio, force=force):
                 say(line)
         except (AudioError, EnrolmentError, UsageError) as error:
             failed.append(f"{safe_text(name)} was not enrolled: {error}")

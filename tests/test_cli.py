@@ -639,6 +639,32 @@ def test_the_same_voice_enrolled_twice_is_said_to_sound_alike(call: Call, tmp_pa
     assert "Bob and Rob sound alike" in err
 
 
+def test_a_known_name_that_another_voice_gets_is_refused_unless_it_must_be(call: Call, tmp_path: Path) -> None:
+    where = ("--profile", tmp_path / "profile")
+    rob, half = reading("Rob"), 9 * SAMPLE_RATE
+    sf.write(tmp_path / "one.wav", rob[:half], SAMPLE_RATE)
+    sf.write(tmp_path / "two.wav", rob[half:], SAMPLE_RATE)
+    assert call("enroll", "Rob", tmp_path / "one.wav", *where)[0] == 0
+    known = content(tmp_path / "profile")
+    code, _, err = call("enroll", "ROB", ENROLMENT["Sally"], *where)
+    assert code == 1
+    assert "does not sound like the Rob who was enrolled before; nothing is kept; " in complaint(err)
+    assert content(tmp_path / "profile") == known
+    (tmp_path / "people" / "rob").mkdir(parents=True)
+    shutil.copy(ENROLMENT["Angus"], tmp_path / "people" / "rob")
+    code, _, err = call("enroll", "--folder", tmp_path / "people", *where)
+    assert code == 1
+    assert "rob was not enrolled: expected more of Rob's voice" in err
+    assert content(tmp_path / "profile") == known
+    code, _, err = call("enroll", "Rob", tmp_path / "two.wav", *where)
+    assert code == 0
+    assert "does not sound like" not in err
+    code, _, err = call("enroll", "Rob", ENROLMENT["Sally"], "--force", *where)
+    assert code == 0
+    assert "Kept, though it does not sound like the Rob who was enrolled before." in err
+    assert json.loads(call("speakers", "list", "--json", *where)[1])["speakers"][0]["quality"] == "mixed"
+
+
 def test_more_speech_adds_references_up_to_ten(call: Call, tmp_path: Path) -> None:
     where = ("--profile", tmp_path / "profile")
     counts = []

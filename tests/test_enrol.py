@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soxr
 
-from model.enrol import ENOUGH_SPEECH_S, MIN_SPEECH_S, Enrolment, Progress, References, alike, embed_references
+from model.alike import alike, is_unlike
+from model.enrol import ENOUGH_SPEECH_S, MIN_SPEECH_S, Enrolment, Progress, References, embed_references
 from model.profile import Profile
 from model.scoring import centroid
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
@@ -182,3 +183,10 @@ def test_the_same_voice_under_another_name_is_noticed() -> None:
     assert 0.7 < cosine <= 1
     assert alike(sally, [angus, rob, sally], weights()) == []
     assert alike(bob, [bob], weights()) == []
+
+
+def test_more_speech_is_the_same_persons_or_it_is_not() -> None:
+    for voice in voices():
+        for name in NAMES:
+            found = learned(reading(name)[9 * SAMPLE_RATE :])
+            assert is_unlike(voice, found.vectors, found.speech_s, weights()) == (name != voice.name)

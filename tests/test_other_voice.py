@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from model.coach import coherence, hangs_together, snr_db
+from model.coach import snr_db
 from model.enrol import Enrolment, Progress, References
 from model.other_voice import PIECE_HOPS, OtherVoice
 from model.scoring import mean_vector
@@ -143,19 +143,6 @@ def test_noise_is_not_told_before_there_is_enough_of_both() -> None:
     _, progress = hear(np.concatenate([np.zeros(SAMPLE_RATE, np.float32), said("Rob", 0, 4)]))
     assert math.isnan(progress[5].snr_db)
     assert not math.isnan(progress[-1].snr_db)
-
-
-# -- how it hangs together -------------------------------------------------------------------------------------------
-
-
-def test_coherence_is_the_mean_cosine_to_the_centroid_of_the_others() -> None:
-    vectors = np.eye(3, dtype=np.float32)
-    vectors[1] = vectors[0]
-    seconds = np.array([3, 3, 3], np.float32)
-    assert coherence(vectors, seconds) == pytest.approx((2 * math.sqrt(0.5) + 0) / 3)
-    assert math.isnan(coherence(vectors[:1], seconds[:1]))
-    assert hangs_together(0.6, 2)
-    assert not hangs_together(0.6, 3)
 
 
 def test_blocks_without_speech_change_nothing_but_the_time() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.coach import Progress
 from model.profile import MAX_REFERENCES, Profile, check_name
-from model.voices import MIXED_COSINE, Voice, most_useful, quality
+from model.voices import MIXED_COSINE, Voice, coherence, most_useful, quality
 from stream.errors import UsageError
 from stream.text import safe_text
 from tests.people import (
@@ -16,6 +17,7 @@ from tests.people import (
     two_people,
     vectors,
 )
+from tests.talk import voices
 
 
 @pytest.fixture
@@ -154,4 +156,30 @@ def test_a_voice_is_mixed_below_the_threshold_and_not_above() -> None:
         rows = np.zeros((3, 8), np.float32)
         rows[:2, 0] = 1
         rows[2, :2] = cosine, np.sqrt(1 - cosine**2)
-        assert quality(voice_of(rows, speech_s=4)) == word
+        voice = voice_of(rows, speech_s=4)
+        assert quality(voice) == word
+        # While somebody is being enrolled the same is said as afterwards.
+        assert Progress(12.0, 12.0, -20.0, 0.0, coherence=coherence(rows, voice.speech_s)).verdict == word
+
+
+def test_coherence_is_the_cosine_of_the_two_parts_that_differ_most() -> None:
+    own, other = around(0, 5, 0.7), around(8, 3, 0.7)
+    rows = np.concatenate([own, other])
+    seconds = np.linspace(1.5, 4, 8).astype(np.float32)
+    parts = seconds[:5] @ own, seconds[5:] @ other
+    expected = parts[0] @ parts[1] / np.linalg.norm(parts[0]) / np.linalg.norm(parts[1])
+    for order in (np.arange(8), np.arange(8)[::-1], np.random.default_rng(1).permutation(8)):
+        assert coherence(rows[order], seconds[order]) == pytest.approx(expected, abs=1e-6)
+    assert coherence(rows[:2], seconds[:2]) == pytest.approx(0.7, abs=1e-6)
+    assert coherence(rows[[0, 0, 0]], seconds[:3]) == pytest.approx(1.0)
+    assert np.isnan(coherence(rows[:1], seconds[:1]))
+
+
+def test_a_part_of_a_real_voice_that_is_another_is_found() -> None:
+    people = voices()
+    for one in people:
+        assert quality(one) == "good"
+        for other in people:
+            for n in (1, 3):
+                rows = np.concatenate([one.vectors[:3], other.vectors[-n:]])
+                assert (quality(voice_of(rows)) == "mixed") == (one is not other), (one.name, other.name, n)
