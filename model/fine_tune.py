@@ -33,6 +33,7 @@ __all__ = [
     "centroid_of",
     "draw_windows",
     "fine_tune",
+    "listen",
     "owners_of",
     "split",
     "train_head",
@@ -40,15 +41,16 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 
-COPIES = 3  # of every reference: as it came, and spoilt in other ways
-WINDOWS = 20  # drawn from every copy, of any of these lengths:
+COPIES = 7  # of every reference: as it came, and spoilt in other ways
+WINDOWS = 10  # drawn from every copy, of any of these lengths:
 WINDOW_HOPS = (5, 30)
 TESTED_HOPS = (10, 20)  # lengths of the windows that are held out: 1 and 2 s
 HELD_OUT = 0.25  # of the references and of the strangers
-EPOCHS, BATCH, RATE = 30, 128, 0.003
+TESTED_COPIES = 3  # of those that are held out
+LEAST_EPOCHS, EPOCHS, BATCH, RATE = 4, 10, 512, 0.01
 SCALE = 15.0  # of the first logits: cosines to the people's centres times this
 NOBODY = 0.4  # the cosine below which a voice is first taken for nobody's
-NEAR_KERNEL, NEAR_TURN = 1e-3, 1e-2  # how strongly layers are held to where they began
+NEAR_KERNEL, NEAR_TURN = 1e-2, 1e-3  # how strongly layers are held to where they began
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,7 +85,12 @@ def fine_tune(
     names, owner = tuple(people), owners_of(people)
     rng = np.random.default_rng(seed)
     pooling = Pooling(encoder.weights)
-    heard = _listen([samples for name in names for samples in people[name]], encoder, rng, on_done)
+    heard = listen(
+        [samples for name in names for samples in people[name]],
+        encoder,
+        rng,
+        lambda done, total: on_done("listening", done, total),
+    )
     strangers, strangers_s = encoder.weights.strangers()
     learn, test = split(owner, seed)
     known, unknown = train_test_split(np.arange(len(strangers)), test_size=HELD_OUT, random_state=seed)
@@ -225,24 +232,34 @@ def train_head(
     model = keras.Sequential([keras.Input((d,)), turn, keras.layers.UnitNormalization(), softmax])
     softmax.set_weights([kernel, bias])
     x, y = np.concatenate([vectors, strangers]), np.append(labels, np.full(len(strangers), n))
-    loss, best = fit(model, x, y, n, rate=RATE, batch=BATCH, epochs=epochs, validation=validation, on_epoch=on_epoch)
+    loss, best = fit(
+        model, x, y, n,
+        rate=RATE, batch=BATCH, least=LEAST_EPOCHS, epochs=epochs, validation=validation, on_epoch=on_epoch,
+    )  # fmt: skip
     kernel, bias = softmax.get_weights()
     return Trained(Head(tuple(people), turn.get_weights()[0], kernel, bias), loss, best)
 
 
-def _listen(
+def listen(
     recordings: Sequence[Floats],
     encoder: Encoder,
     rng: np.random.Generator,
-    on_done: Callable[[str, int, int], None],
+    on_done: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[list[list[HopSums]]]:
-    # The hops of every copy of every recording.
+    """Of every recording, of it as it came and of copies that are spoilt, the hops.
+
+    Args:
+        recordings: (n,) each, at 16 kHz.
+        encoder: the network.
+        rng: draws what spoils them.
+        on_done: called with (recordings done, recordings in all).
+    """
     noises = [make_noise(kind, seed=(int(rng.integers(2**31)),)) for kind in KINDS for _ in range(2)]
     heard = []
     for i, samples in enumerate(recordings):
         copies = [samples] + [augment(samples, noises, [], [], rng) for _ in range(COPIES - 1)]
         heard.append([encoder.hops(copy, sample_rate=SAMPLE_RATE) for copy in copies])
-        on_done("listening", i + 1, len(recordings))
+        on_done(i + 1, len(recordings))
     return heard
 
 
@@ -284,7 +301,7 @@ def _tested(
     # Embeddings, seconds of speech and labels of windows side by side in the chosen references.
     sums, labels = [], []
     for i in chosen:
-        for hops in heard[i]:
+        for hops in heard[i][:TESTED_COPIES]:
             for n in TESTED_HOPS:
                 for at in range(0, max(1, len(hops) - n + 1), n):
                     sums.append(add_up(hops[at : at + n]))

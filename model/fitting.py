@@ -23,6 +23,7 @@ def fit(
     rate: float,
     batch: int,
     epochs: int,
+    least: int = 1,
     validation: tuple[Floats, Labels] | None = None,
     on_epoch: Callable[[int], None] = lambda _: None,
 ) -> tuple[float, int]:
@@ -36,6 +37,7 @@ def fit(
         rate: of Adam.
         batch: values in a step.
         epochs: how many, at most.
+        least: so many of them, whatever the validation says.
         validation: values and labels; given them, the training stops when it no longer helps.
         on_epoch: called with the number of every epoch that is done.
 
@@ -46,7 +48,9 @@ def fit(
 
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
     told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _logs: on_epoch(epoch + 1))
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
+    stop = keras.callbacks.EarlyStopping(
+        "val_loss", patience=PATIENCE, restore_best_weights=True, start_from_epoch=least - 1
+    )
     fitted = model.fit(
         values,
         labels,
@@ -59,9 +63,9 @@ def fit(
     )
     if not validation:
         return float("nan"), epochs
-    losses = fitted.history["val_loss"]
+    losses = fitted.history["val_loss"][least - 1 :]
     best = int(np.argmin(losses))
-    return float(losses[best]), best + 1
+    return float(losses[best]), best + least
 
 
 def fair_weights(labels: NDArray[np.integer], n: int) -> NDArray[np.float64]:

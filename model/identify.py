@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration import posterior
-from model.encoder import Encoder, HopSums, Pooling, add_up
+from model.encoder import Encoder, Pooling
 from model.fine_tune import fine_tune
 from model.head import Head
-from model.members import Home
+from model.members import Home, windows_of
 from model.metrics import cllr
 from model.scoring import UNKNOWN_PRIOR, Judge, mean_vector
 
@@ -25,8 +25,6 @@ __all__ = ["AFTER", "BEFORE", "Figures", "Judged", "figures", "identify"]
 Floats = NDArray[np.float32]
 
 BEFORE, AFTER = "cohort", "fine-tuned"
-MIN_SPEECH = 0.7  # mean probability of speech in a window that is judged
-WINDOWS = 40  # of a speaker, a length and a condition, at most
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -98,27 +96,10 @@ def identify(
             judge = Judge(centroids, encoder.weights, head)
             for condition in owners[0].tests:
                 for length in lengths:
-                    heard = [_windows(m.tests[condition], round(length * 10), pooling) for m in [*owners, *strangers]]
+                    heard = [windows_of(m.tests[condition], round(length * 10), pooling) for m in [*owners, *strangers]]
                     found[system, condition, length].append(_judged(judge, heard, len(owners), number))
         on_done(number + 1)
     return {key: _joined(some) for key, some in found.items()}
-
-
-def _windows(recordings: Sequence[Sequence[HopSums]], n: int, pooling: Pooling) -> tuple[Floats, Floats]:
-    # Embeddings and seconds of speech of windows of n hops; short recordings are joined, without their silence.
-    found: list[NDArray[np.float64]] = []
-    joined: list[HopSums] = []
-    for hops in recordings:
-        if len(hops) < n:
-            joined += [hop for hop in hops if hop.speech >= MIN_SPEECH]
-            continue
-        for at in range(0, len(hops) - n + 1, n):
-            window = hops[at : at + n]
-            if np.mean([hop.speech for hop in window]) >= MIN_SPEECH:
-                found.append(add_up(window))
-    found += [add_up(joined[at : at + n]) for at in range(0, len(joined) - n + 1, n)]
-    kept = found[:: max(1, len(found) // WINDOWS)][:WINDOWS]
-    return pooling.embed(np.array(kept).reshape(-1, pooling.n_sums))
 
 
 def _judged(judge: Judge, heard: Sequence[tuple[Floats, Floats]], owners: int, household: int) -> Judged:

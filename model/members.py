@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.augment import add_noise, telephone
 from model.corpus import Clip, people_in, read_audio, read_test_corpus
-from model.encoder import Encoder, HopSums
+from model.encoder import Encoder, HopSums, Pooling, add_up
 from model.enrol import Enrolment, References
 from model.made_noise import KINDS, make_noise
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
@@ -18,12 +18,14 @@ from stream.errors import EnrolmentError, FileError
 from stream.records import Block
 from stream.text import safe_text
 
-__all__ = ["CONDITIONS", "Home", "Member", "hear_member", "of_corpus", "of_folders", "split_member"]
+__all__ = ["CONDITIONS", "Home", "Member", "hear_member", "of_corpus", "of_folders", "split_member", "windows_of"]
 
 Floats = NDArray[np.float32]
 
 NOISE_DB = 15.0
 MIN_TEST_HOPS = 60  # of sound, for a speaker of a corpus to be in a household
+MIN_SPEECH = 0.7  # mean probability of speech in a window that is judged
+WINDOWS = 40  # of a speaker, a length and a condition, at most
 
 
 def _noisy(samples: Floats, seed: int) -> Floats:
@@ -139,6 +141,26 @@ def _tests(
         ]
         for condition in conditions
     }
+
+
+def windows_of(recordings: Sequence[Sequence[HopSums]], n: int, pooling: Pooling) -> tuple[Floats, Floats]:
+    """Embeddings (m, d) and seconds of speech (m,) of windows of n hops, side by side and mostly speech.
+
+    Recordings that are shorter are joined, without their silence.
+    """
+    found: list[NDArray[np.float64]] = []
+    joined: list[HopSums] = []
+    for hops in recordings:
+        if len(hops) < n:
+            joined += [hop for hop in hops if hop.speech >= MIN_SPEECH]
+            continue
+        for at in range(0, len(hops) - n + 1, n):
+            window = hops[at : at + n]
+            if np.mean([hop.speech for hop in window]) >= MIN_SPEECH:
+                found.append(add_up(window))
+    found += [add_up(joined[at : at + n]) for at in range(0, len(joined) - n + 1, n)]
+    kept = found[:: max(1, len(found) // WINDOWS)][:WINDOWS]
+    return pooling.embed(np.array(kept).reshape(-1, pooling.n_sums))
 
 
 Home = tuple[Sequence[Member], Sequence[Member]]

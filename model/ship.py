@@ -2,7 +2,8 @@
 
 import shutil
 from collections import defaultdict
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,12 +18,13 @@ from model.corpus import Clip, read_audio
 from model.encoder import Encoder, HopSums, Pooling, add_up
 from model.enrol import references
 from model.feature_store import mel_filter_bank
-from model.fusion import Person, fit_on_households, no_fusion
+from model.fusion import fit_on_households, no_fusion
+from model.members import CONDITIONS, Member, split_member
 from model.network import NetworkConfig, build_step, fused_weights, load_weights
 from model.scoring import SNorm, mean_vector
 from model.weights import FILES, load_weights_folder, write_manifest
 from stream.clock import SAMPLE_RATE
-from stream.errors import FileError, WeightsError
+from stream.errors import EnrolmentError, FileError, WeightsError
 from stream.mfcc import MfccConfig
 
 __all__ = ["calibrate", "export_step", "ship"]
@@ -173,24 +175,49 @@ def calibrate(encoder: Encoder, dev: list[Clip], *, seed: int = 0) -> tuple[Cali
         [np.concatenate(scores[n]) for n in lengths],
         [np.concatenate(targets[n]) for n in lengths],
     )
-    return calibration, fit_on_households(people, encoder.weights, seed=seed) or no_fusion(calibration)
+    fusion = fit_on_households(_dev_members(encoder, dev), encoder, CALIBRATED_HOPS, seed=seed)
+    return calibration, fusion or no_fusion(calibration)
 
 
-def _dev_people(encoder: Encoder, dev: list[Clip]) -> tuple[list[Person], list[Person]]:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Person:
+    """A dev speaker, enrolled and heard again."""
+
+    corpus: str
+    centroid: NDArray[np.float32]  # (d,) unit length
+    tests: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]  # by hops: embeddings (n, d), seconds (n,)
+
+
+def _dev_members(encoder: Encoder, dev: list[Clip]) -> dict[str, list[Member]]:
+    # By corpus, those with enough speech for a household, heard clean and spoilt.
+    by_speaker: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+    for clip in dev:
+        by_speaker[clip.corpus, clip.speaker].append(clip)
+    members: dict[str, list[Member]] = defaultdict(list)
+    for i, ((corpus, name), clips) in enumerate(sorted(by_speaker.items(), key=lambda item: item[0])):
+        with suppress(FileError, EnrolmentError):  # those that cannot be read were named before
+            member = split_member(
+                f"{corpus}/{name}", clips, encoder, seconds=ENROLMENT_S, conditions=[*CONDITIONS], seed=1_000 * i
+            )
+            members[corpus] += [member] if member else []
+    return members
+
+
+def _dev_people(encoder: Encoder, dev: list[Clip]) -> tuple[list[_Person], list[_Person]]:
     # Those who could be enrolled, and those who are only heard.
     pooling = Pooling(encoder.weights)
     by_speaker: dict[tuple[str, str], Hops] = defaultdict(list)
     for clip, hops in _clip_hops(encoder, dev):
         by_speaker[clip.corpus, clip.speaker].append((clip, hops))
-    people: list[Person] = []
-    passers_by: list[Person] = []
+    people: list[_Person] = []
+    passers_by: list[_Person] = []
     for (corpus, _), clips in sorted(by_speaker.items(), key=lambda item: item[0]):
         enrolled, rest = _split(clips)
-        groups, vectors, speech_s = references((hop for hops in enrolled for hop in hops), pooling)
+        _, vectors, speech_s = references((hop for hops in enrolled for hop in hops), pooling)
         enough = speech_s.sum() >= MIN_ENROLMENT_S
         centroid = mean_vector(vectors, speech_s) if enough else np.zeros(pooling.size, np.float32)
         tests = {n: _windows(rest, n, pooling) for n in CALIBRATED_HOPS}
-        (people if enough else passers_by).append(Person(corpus, groups, centroid, tests))
+        (people if enough else passers_by).append(_Person(corpus, centroid, tests))
     return people, passers_by
 
 
