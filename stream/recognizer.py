@@ -11,6 +11,7 @@ import numpy as np
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.decide import Decide
 from stream.hop_sound import HopSound
+from stream.latency import Stamp
 from stream.mfcc import Mfcc
 from stream.records import Block, Embedding, Frames, Gap, Loss, Scores, Snapshot, Turn
 from stream.resample import Resampler
@@ -74,6 +75,7 @@ class _Chain:
         self.scorer = stages.scorer()
         self.sound = HopSound() if self.scorer.needs_sound else None
         self.decide = stages.decide()
+        self.stamp = Stamp()
         self.scores: Scores | None = None  # the newest
         self.hops = 0
         self._recent = np.zeros(HOP_SAMPLES, np.float32)  # the last hop of sound, for the level
@@ -82,8 +84,13 @@ class _Chain:
     @property
     def latency_samples(self) -> int:
         """Samples from a sample's arrival to the first decision that has heard it."""
-        early = (self.resampler, self.mfcc, self.encoder, self.scorer)
-        return sum(stage.latency_samples for stage in early)
+        return self.resampler.latency_samples + self._late
+
+    @property
+    def _late(self) -> int:
+        # Sound that must be there, from the start of a hop, before it is scored. The resampler is left out: how much it
+        # holds back changes with the size of the pieces.
+        return sum(stage.latency_samples for stage in (self.mfcc, self.encoder, self.scorer))
 
     @property
     def level_db(self) -> float:
@@ -98,7 +105,7 @@ class _Chain:
         turns = [turn for sound in self.resampler.flush() for turn in self._hear(sound)]
         turns += [turn for rows in self.mfcc.flush() for turn in self._encode(rows)]
         turns += [turn for embedding in self.encoder.flush() for turn in self._score(embedding)]
-        turns += self.decide.flush()
+        turns += self.stamp(self.decide.flush(), self._end)
         # The last hop may be a part of one: nobody speaks beyond the sound, or into the gap that follows it.
         return [replace(turn, end=min(turn.end, self._end)) for turn in turns]
 
@@ -119,7 +126,8 @@ class _Chain:
         for scores in self.scorer.push(embedding):
             self.scores = scores
             self.hops += 1
-            turns += self.decide.push(scores)
+            # At the end of the sound a hop is scored with what there is.
+            turns += self.stamp(self.decide.push(scores), min(scores.start + self._late, self._end))
         return turns
 
 

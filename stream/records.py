@@ -99,6 +99,8 @@ class Turn:
     name: str  # an enrolled person, or UNKNOWN
     probability: float  # of `name`, in [0, 1]
     final: bool  # a final turn is never changed
+    named_at: int | None = None  # samples heard, at 16 kHz, when `name` was first told; None where nobody listened
+    final_at: int | None = None  # samples heard, at 16 kHz, when it was told as final; None if it is not
 
 
 @dataclass(frozen=True, slots=True)
