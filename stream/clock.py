@@ -1,6 +1,13 @@
 """The stream's clock: integer samples at 16 kHz. Seconds exist only at the edges, for eyes and files."""
 
-__all__ = ["HOP_SAMPLES", "SAMPLE_RATE", "format_seconds", "samples_to_seconds", "seconds_to_samples"]
+__all__ = [
+    "HOP_SAMPLES",
+    "SAMPLE_RATE",
+    "format_seconds",
+    "samples_to_milliseconds",
+    "samples_to_seconds",
+    "seconds_to_samples",
+]
 
 SAMPLE_RATE = 16_000
 """Samples a second on the stream's clock."""
@@ -16,6 +23,15 @@ def samples_to_seconds(samples: int) -> float:
     0.1
     """
     return samples / SAMPLE_RATE
+
+
+def samples_to_milliseconds(samples: int) -> int:
+    """Whole milliseconds, for files: each time is rounded alone, so that turns that meet still meet.
+
+    >>> samples_to_milliseconds(16_009)
+    1001
+    """
+    return round(1000 * samples_to_seconds(samples))
 
 
 def seconds_to_samples(seconds: float) -> int:

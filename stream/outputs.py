@@ -1,8 +1,9 @@
 """Decisions for other programs: JSON Lines, RTTM, and plain lines for pipes and eyes.
 
+`captions`, `tables` and `timeline` have more.
 Every output opens its file when it is made, so that a path that cannot be written fails before the
-microphone opens; a file that is there is replaced. A record is one line, handed to the system whole
-and at once: whatever ends the program, the file holds only whole records. `-` is standard output.
+microphone opens; a file that is there is replaced. A record is one line or a few, handed to the system
+whole and at once: whatever ends the program, the file holds only whole records. `-` is standard output.
 """
 
 import json
@@ -19,7 +20,7 @@ from stream.records import Loss, Turn
 from stream.rttm import format_rttm
 from stream.text import format_probability, safe_text, system_reason
 
-__all__ = ["JsonLines", "Lines", "Output", "Rttm"]
+__all__ = ["JsonLines", "Lines", "Output", "Rttm", "latencies"]
 
 JSONL_SCHEMA = 1
 """Goes up when a record changes so that an old reader would misread it; new fields and types do not."""
@@ -85,10 +86,12 @@ class Output:
     ) -> None:
         self.close()
 
-    def _put(self, line: str) -> None:
+    def _put(self, lines: str) -> None:
+        self._put_bytes(lines.encode() + b"\n")
+
+    def _put_bytes(self, data: bytes) -> None:
         if self._failed:  # it has been said once; the half that stands there must not get a second half
             return
-        data = line.encode() + b"\n"
         written = 0
         try:
             while written < len(data):
@@ -127,14 +130,23 @@ class JsonLines(Output):
 
     ```
     {"type": "session", "schema": 1, "source": "talk.wav", "sample_rate": 16000}
-    {"type": "turn", "start_s": 12.3, "end_s": 15.8, "name": "alice", "probability": 0.9712, "final": true}
+    {"type": "turn", "start_s": 12.3, "end_s": 12.8, "name": "alice", "probability": 0.61, "final": false,
+     "guess_latency_s": 0.522}
+    {"type": "turn", "start_s": 12.3, "end_s": 15.8, "name": "alice", "probability": 0.9712, "final": true,
+     "guess_latency_s": 0.522, "final_latency_s": 5.322}
     {"type": "gap", "start_s": 20.0, "end_s": 20.2}
     {"type": "end", "duration_s": 61.0, "loss": {"overflows": 0, "overruns": 1, "samples": 3200}, "gaps": 1}
     ```
 
-    A turn with `final` false may be replaced by a later one with the same `start_s`; a final one stands.
-    Without an `end` the session was cut off. Names come as they are; characters that could harm a
-    terminal or a line reader are escaped as JSON allows, so a parser gets every name back exactly.
+    A turn is one line (here it is two, to fit). One with `final` false may be replaced by a later one with the
+    same `start_s`; a final one stands. `guess_latency_s` is how many seconds of sound, from the turn's start, had
+    been heard when it was first given this name, as a guess or as final, and `final_latency_s` how many when it was
+    final: the end of the turn and the silence that showed it are in it. They are counted on the stream's clock, so
+    that they are the same however fast the sound came; what the device and the resampler hold back comes on top.
+    Turns that no recognizer told lack both. Without an `end` the session was cut off.
+
+    Names come as they are; characters that could harm a terminal or a line reader are escaped as JSON allows, so a
+    parser gets every name back exactly.
 
     Args:
         file: path to write, or `-`.
@@ -154,6 +166,7 @@ class JsonLines(Output):
             name=turn.name,
             probability=round(float(turn.probability), 4),
             final=turn.final,
+            **latencies(turn),
         )
 
     def gap(self, start: int, end: int) -> None:
@@ -222,6 +235,16 @@ class Lines(Output):
         """Put down what was lost, if anything was."""
         if loss or gaps:
             self._put(f"# {format_seconds(samples_to_seconds(duration))}  lost on the way: {loss}, {gaps} gaps")
+
+
+def latencies(turn: Turn) -> dict[str, float]:
+    """How much sound it took from the turn's start, in seconds, by the names that `JsonLines` gives; what is known.
+
+    >>> latencies(Turn(16_000, 32_000, "Ann", 0.9, final=True, named_at=22_752, final_at=43_952))
+    {'guess_latency_s': 0.422, 'final_latency_s': 1.747}
+    """
+    known = {"guess_latency_s": turn.named_at, "final_latency_s": turn.final_at}
+    return {name: _seconds(at - turn.start) for name, at in known.items() if at is not None}
 
 
 def _seconds(samples: int) -> float:

@@ -9,7 +9,7 @@ import math
 import re
 from pathlib import Path
 
-from stream.clock import samples_to_seconds, seconds_to_samples
+from stream.clock import samples_to_milliseconds, seconds_to_samples
 from stream.errors import FileError
 from stream.records import Turn
 from stream.text import safe_text, system_reason
@@ -33,7 +33,7 @@ def format_rttm(turn: Turn, file_id: str) -> str:
     'SPEAKER talk 1 1.000 0.500 <NA> <NA> Anna_Maria <NA> <NA>'
     """
     # The duration is that between the rounded ends: neighbouring turns still meet when read back.
-    start_ms, end_ms = (round(1000 * samples_to_seconds(at)) for at in (turn.start, turn.end))
+    start_ms, end_ms = (samples_to_milliseconds(at) for at in (turn.start, turn.end))
     times = f"{start_ms / 1000:.3f} {(end_ms - start_ms) / 1000:.3f}"
     return f"SPEAKER {_field(file_id)} 1 {times} <NA> <NA> {_field(turn.name)} <NA> <NA>"
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_jsonl_is_whole_after_every_write(tmp_path):
     assert records[-2] == {"type": "gap", "start_s": 0.1, "end_s": 0.3}
     loss = {"overflows": 1, "overruns": 2, "samples": 3}
     assert records[-1] == {"type": "end", "duration_s": 61.0, "loss": loss, "gaps": 1}
+
+
+def test_jsonl_says_how_long_a_turn_took_when_it_is_known(tmp_path):
+    guess = Turn(16_000, 20_800, "a", 0.6, final=False, named_at=22_752)
+    path = tmp_path / "out.jsonl"
+    with JsonLines(path, "x") as output:
+        for one in (guess, replace(guess, end=32_000, final=True, final_at=43_952), turn(0, 1, "a")):
+            output.write(one)
+    told = [json.loads(line) for line in path.read_text("utf-8").splitlines()][1:]
+    took = [{key: value for key, value in each.items() if "latency" in key} for each in told]
+    assert took == [{"guess_latency_s": 0.422}, {"guess_latency_s": 0.422, "final_latency_s": 1.747}, {}]
 
 
 @pytest.mark.parametrize(
