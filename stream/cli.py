@@ -10,19 +10,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from stream.cli_learning import evaluate, pretrain
+from stream.cli_outputs import Shown, run_shown, shown_options
 from stream.cli_people import enrol, enroll, export, fine_tune, speakers
 from stream.cli_shared import (
     DeviceOption,
-    JsonlOption,
-    PlainOption,
     ProfileOption,
-    RttmOption,
-    Shown,
     SpeedOption,
-    VerboseOption,
     device_of,
     open_profile,
-    run_shown,
     say,
     speed_of,
     stages_of,
@@ -54,14 +49,13 @@ def main() -> NoReturn:
 
 
 @app.command()
+@shown_options
 def demo(
+    *,
     speed: Annotated[
         str | None, typer.Option("--speed", metavar="1|N|max", help="[default: 1 with a dashboard, max without]")
     ] = None,
-    jsonl: JsonlOption = None,
-    rttm: RttmOption = None,
-    plain: PlainOption = False,
-    verbose: VerboseOption = False,
+    shown: Shown,
 ) -> None:
     """A bundled (synthetic) conversation through the whole path; no microphone, nothing to prepare."""
     import tempfile
@@ -69,7 +63,6 @@ def demo(
     from stream.demonstration import CONVERSATION, ENROLMENT, Collect, report
     from stream.replay import open_source
 
-    shown = Shown(jsonl, rttm, plain, verbose)
     screen = shown.dashboard
     with tempfile.TemporaryDirectory(prefix="livespeaker-demo-") as folder:
         encoder, profile = open_profile(Path(folder) / "profile")
@@ -110,39 +103,38 @@ app.command("fine-tune")(fine_tune)
 
 
 @app.command()
+@shown_options
 def live(
+    *,
     device: DeviceOption = None,
     profile: ProfileOption = None,
-    jsonl: JsonlOption = None,
-    rttm: RttmOption = None,
-    plain: PlainOption = False,
-    verbose: VerboseOption = False,
+    shown: Shown,
 ) -> None:
     """Who is speaking into the microphone, until Ctrl-C."""
     from stream.microphone import Microphone
 
     stages = stages_of(*open_profile(profile, needed=True))
-    run_shown(lambda: Microphone(device_of(device)), stages, Shown(jsonl, rttm, plain, verbose))
+    run_shown(lambda: Microphone(device_of(device)), stages, shown)
 
 
 @app.command()
+@shown_options
 def replay(
+    *,
     file: Annotated[
         str, typer.Argument(metavar="FILE|-", help="A recording; - is raw s16le 16 kHz or WAV on standard input.")
     ],
     speed: SpeedOption = "1",
     profile: ProfileOption = None,
-    jsonl: JsonlOption = None,
-    rttm: RttmOption = None,
-    plain: PlainOption = False,
-    verbose: VerboseOption = False,
+    shown: Shown,
 ) -> None:
     """The same path from a recording, as if it were live."""
     from stream.replay import open_source
 
     pace = speed_of(speed)
+    shown.keep(file)
     stages = stages_of(*open_profile(profile, needed=True))
-    run_shown(lambda: open_source(file, pace), stages, Shown(jsonl, rttm, plain, verbose))
+    run_shown(lambda: open_source(file, pace), stages, shown)
 
 
 app.add_typer(speakers, name="speakers")

@@ -1,40 +1,29 @@
-"""What the commands share: options, how a profile is opened, how a session is shown."""
+"""What the commands share: options, and how a profile is opened."""
 
 import os
 import sys
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.errors import FileError, OutputError, ProfileError, UsageError
+from stream.errors import OutputError, ProfileError, UsageError
 from stream.text import safe_text, system_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from model.encoder import Encoder
     from model.profile import Profile
-    from stream.outputs import Output
     from stream.recognizer import Stages
-    from stream.session import Source
 
 __all__ = [
     "DeviceOption",
-    "JsonlOption",
-    "PlainOption",
     "ProfileOption",
-    "RttmOption",
-    "Shown",
     "SpeedOption",
-    "VerboseOption",
     "check_writable",
     "device_of",
     "look_after",
     "open_profile",
-    "run_shown",
     "say",
     "speed_of",
     "stages_of",
@@ -51,21 +40,6 @@ DeviceOption = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME|N", help="An input of `livespeaker devices`. [default: the system's]"),
 ]
-
-
-JsonlOption = Annotated[
-    str | None,
-    typer.Option("--jsonl", metavar="FILE|-", help="Write every decision as JSON Lines; - is standard output."),
-]
-
-
-RttmOption = Annotated[str | None, typer.Option("--rttm", metavar="FILE|-", help="Write the final turns as RTTM.")]
-
-
-PlainOption = Annotated[bool, typer.Option("--plain", help="One line per turn, no dashboard.")]
-
-
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Guesses too, and what is going on.")]
 
 
 SpeedOption = Annotated[str, typer.Option("--speed", metavar="1|N|max", help="How fast: 1 is as it was recorded.")]
@@ -108,69 +82,6 @@ def speed_of(text: str) -> float | None:
 def device_of(text: str | None) -> str | int | None:
     """What `--device` says: a number, a part of a name, or nothing."""
     return int(text) if text is not None and text.isdecimal() else text
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Where the decisions go."""
-
-    jsonl: str | None
-    rttm: str | None
-    plain: bool
-    verbose: bool
-
-    def __post_init__(self) -> None:
-        if self.jsonl is not None and self.jsonl == self.rttm:
-            raise UsageError(f"--jsonl and --rttm cannot both write to {safe_text(self.jsonl)}; give each its own file")
-
-    @property
-    def lines(self) -> bool:
-        """Standard output is free for eyes."""
-        return "-" not in (self.jsonl, self.rttm)
-
-    @property
-    def dashboard(self) -> bool:
-        """There is a terminal that can draw it."""
-        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        return self.lines and not self.plain and sys.stdout.isatty() and utf8
-
-
-def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *also: "Output") -> None:
-    """Open where decisions go, then the sound, and run until it ends."""
-    from stream.clock import samples_to_seconds
-    from stream.dashboard import Dashboard
-    from stream.outputs import JsonLines, Lines, Rttm
-    from stream.quiet import quiet_libraries
-    from stream.recognizer import Recognizer
-    from stream.session import run_session
-
-    with ExitStack() as stack:
-        source = open_source()
-        outputs: list[Output] = [*also]
-        if shown.jsonl:
-            outputs.append(stack.enter_context(JsonLines(shown.jsonl, source.name)))
-        if shown.rttm:
-            outputs.append(stack.enter_context(Rttm(shown.rttm, Path(source.name).stem)))
-        if shown.lines and not shown.dashboard:
-            outputs.append(stack.enter_context(Lines(verbose=shown.verbose)))
-        recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
-        if shown.verbose or not shown.dashboard:
-            first, final = recognizer.latency_samples, recognizer.final_latency_samples
-            say(
-                f"Listening to {source.name}: a guess after {samples_to_seconds(first):.2f} s, "
-                f"final after {samples_to_seconds(final):.2f} s."
-            )
-        stack.enter_context(quiet_libraries())
-        stack.enter_context(source)
-        if shown.dashboard:
-            stack.enter_context(Dashboard(lambda: recognizer.snapshot))
-        run_session(source, recognizer, outputs)
-    if shown.dashboard:  # the screen is gone; what was decided stays
-        with Lines() as lines:
-            for turn in recognizer.snapshot.turns:
-                lines.write(turn)
-    if warning := getattr(source, "warning", None):  # what came was heard and told; the rest is still to be had
-        raise FileError(f"{warning}; get it again whole")
 
 
 def open_profile(folder: Path | None, *, needed: bool = False) -> "tuple[Encoder, Profile]":

@@ -78,6 +78,30 @@ def test_live_tells_what_replay_tells(pulse: Pulse, profile: Path, tmp_path: Pat
     assert (records[-1]["gaps"], records[-1]["loss"]["samples"]) == (0, 0)
 
 
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_a_recorded_session_is_told_again_to_the_bit(
+    pulse: Pulse,  # noqa: F811
+    profile: Path,
+    tmp_path: Path,
+    ending: str,
+) -> None:
+    talk, kept = write_talk(tmp_path / "talk.wav", conversation(0, 11)), tmp_path / f"kept.{ending}"
+    live, again, picture = tmp_path / "live.csv", tmp_path / "again.csv", tmp_path / "live.svg"
+    outputs = ("--csv", live, "--record", kept, "--timeline", picture)
+    with start(pulse, "live", "--profile", profile, *outputs) as listener:
+        with pulse.play(talk) as player:
+            assert player.wait(60) == 0
+        time.sleep(0.5)
+        assert not picture.exists()
+        end(listener)
+    told = live.read_text().splitlines()
+    assert [line.split(",")[2] for line in told[1:]] == ["Sally", "Rob"]
+    done = livespeaker("replay", kept, "--speed", "max", "--profile", profile, "--csv", again)
+    assert done.returncode == 0, done.stderr
+    assert again.read_bytes() == live.read_bytes()  # times, probabilities, latencies
+    assert "Sally" in picture.read_text()  # drawn after Ctrl-C
+
+
 def test_enroll_from_the_microphone_ends_by_itself(pulse: Pulse, profile: Path, tmp_path: Path) -> None:  # noqa: F811
     talk = write_talk(tmp_path / "rob.wav", np.tile(reading("Rob"), 2))
     with start(pulse, "enroll", "Bob", "--mic", "--profile", profile) as listener, pulse.play(talk) as player:

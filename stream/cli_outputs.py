@@ -1,0 +1,198 @@
+"""Where a session's decisions go: the options that `demo`, `live` and `replay` share, and how a session is shown."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream.cli_shared import say
+from stream.errors import FileError, UsageError
+from stream.text import safe_text
+
+if TYPE_CHECKING:
+    from stream.outputs import Output
+    from stream.recognizer import Stages
+    from stream.session import Source
+
+__all__ = ["Shown", "run_shown", "shown_options"]
+
+_STANDARD_OUTPUT = "-"
+_FILES = ("jsonl", "rttm", "srt", "vtt", "labels", "csv", "record", "timeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where the decisions go. The fields are the options of the commands that `shown_options` gives them to.
+
+    Raises:
+        UsageError: two of them are one file, or `reference` has no picture to be drawn in.
+    """
+
+    jsonl: Annotated[
+        str | None,
+        typer.Option("--jsonl", metavar="FILE|-", help="Write every decision as JSON Lines; - is standard output."),
+    ] = None
+    rttm: Annotated[
+        str | None, typer.Option("--rttm", metavar="FILE|-", help="Write the final turns as RTTM, for scorers.")
+    ] = None
+    srt: Annotated[
+        str | None, typer.Option("--srt", metavar="FILE|-", help="Write the final turns as SubRip subtitles.")
+    ] = None
+    vtt: Annotated[
+        str | None, typer.Option("--vtt", metavar="FILE|-", help="Write the final turns as WebVTT subtitles.")
+    ] = None
+    labels: Annotated[
+        str | None, typer.Option("--labels", metavar="FILE|-", help="Write the final turns as Audacity labels.")
+    ] = None
+    csv: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE|-", help="Write the final turns as a table for spreadsheets.")
+    ] = None
+    record: Annotated[
+        str | None, typer.Option("--record", metavar="FILE", help="Keep the sound, to replay it: .wav or .flac.")
+    ] = None
+    timeline: Annotated[
+        str | None, typer.Option("--timeline", metavar="FILE", help="Draw who spoke when, at the end: .png or .svg.")
+    ] = None
+    reference: Annotated[
+        Path | None, typer.Option("--reference", metavar="RTTM", help="What was really said, for --timeline.")
+    ] = None
+    plain: Annotated[bool, typer.Option("--plain", help="One line per turn, no dashboard.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Guesses too, and what is going on.")] = False
+
+    def __post_init__(self) -> None:
+        if self.reference is not None and self.timeline is None:
+            raise UsageError("--reference is drawn into the picture of --timeline, which was not asked for; add it")
+        taken: dict[object, str] = {}
+        for option, file in self._files():
+            other = taken.setdefault(_identity(file), option)
+            if other != option:
+                raise UsageError(f"{other} and {option} cannot both write to {safe_text(file)}; give each its own file")
+        if self.reference is not None:
+            self.keep(self.reference)
+
+    def keep(self, file: str | Path) -> None:
+        """See that a file that is read is not written over.
+
+        Raises:
+            UsageError: it would be.
+        """
+        for option, written in self._files():
+            if str(file) != _STANDARD_OUTPUT and _identity(str(file)) == _identity(written):
+                raise UsageError(f"{option} would write over {safe_text(str(file))}, which is read; give another file")
+
+    def _files(self) -> Iterator[tuple[str, str]]:
+        for name in _FILES:
+            file = getattr(self, name)
+            if file is not None:
+                yield f"--{name}", file
+
+    @property
+    def lines(self) -> bool:
+        """Standard output is free for eyes."""
+        return _STANDARD_OUTPUT not in (file for _, file in self._files())
+
+    @property
+    def dashboard(self) -> bool:
+        """There is a terminal that can draw it."""
+        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        return self.lines and not self.plain and sys.stdout.isatty() and utf8
+
+
+def shown_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with a parameter `shown` becomes one that has the options of `Shown` in its place.
+
+    Typer reads a signature: this one says each option once, instead of in every command.
+    """
+
+    @wraps(command)
+    def with_options(**given: object) -> None:
+        shown = Shown(**{field.name: given.pop(field.name) for field in fields(Shown)})  # type: ignore[arg-type]
+        command(**given, shown=shown)
+
+    own = [each for each in inspect.signature(command).parameters.values() if each.name != "shown"]
+    options = [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in fields(Shown)
+    ]
+    parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *options]
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_options
+
+
+def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *also: "Output") -> None:
+    """Open where decisions go, then the sound, and run until it ends."""
+    from stream.clock import samples_to_seconds
+    from stream.dashboard import Dashboard
+    from stream.outputs import Lines
+    from stream.quiet import quiet_libraries
+    from stream.recognizer import Recognizer
+    from stream.recording import Recorded, check_recording_path, open_recording
+    from stream.session import run_session
+    from stream.timeline import check_timeline_path
+
+    if shown.record:
+        check_recording_path(shown.record)
+    if shown.timeline:
+        check_timeline_path(shown.timeline)
+    with ExitStack() as stack:
+        source = heard = open_source()
+        outputs = [*also, *(stack.enter_context(output) for output in _open_outputs(shown, source.name))]
+        if shown.record:
+            heard = Recorded(source, stack.enter_context(open_recording(shown.record, source.rate)))
+        recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
+        if shown.verbose or not shown.dashboard:
+            first, final = recognizer.latency_samples, recognizer.final_latency_samples
+            say(
+                f"Listening to {source.name}: a guess after {samples_to_seconds(first):.2f} s, "
+                f"final after {samples_to_seconds(final):.2f} s."
+            )
+        stack.enter_context(quiet_libraries())
+        stack.enter_context(heard)
+        if shown.dashboard:
+            stack.enter_context(Dashboard(lambda: recognizer.snapshot))
+        run_session(heard, recognizer, outputs)
+    if shown.dashboard:  # the screen is gone; what was decided stays
+        with Lines() as lines:
+            for turn in recognizer.snapshot.turns:
+                lines.write(turn)
+    if warning := getattr(source, "warning", None):  # what came was heard and told; the rest is still to be had
+        raise FileError(f"{warning}; get it again whole")
+
+
+def _open_outputs(shown: Shown, source: str) -> "Iterator[Output]":
+    from stream.captions import Srt, Vtt
+    from stream.outputs import JsonLines, Lines, Rttm
+    from stream.rttm import read_rttm
+    from stream.tables import Csv, Labels
+
+    reference = read_rttm(shown.reference) if shown.reference else ()  # what can fail comes first
+    if shown.jsonl:
+        yield JsonLines(shown.jsonl, source)
+    if shown.rttm:
+        yield Rttm(shown.rttm, Path(source).stem)
+    for file, kind in ((shown.srt, Srt), (shown.vtt, Vtt), (shown.labels, Labels), (shown.csv, Csv)):
+        if file:
+            yield kind(file)
+    if shown.timeline:
+        from stream.timeline import Timeline
+
+        yield Timeline(shown.timeline, source, reference)
+    if shown.lines and not shown.dashboard:
+        yield Lines(verbose=shown.verbose)
+
+
+def _identity(file: str) -> object:
+    """What two spellings of one file have in common, whether or not it is there."""
+    try:
+        status = os.fstat(sys.stdout.fileno()) if file == _STANDARD_OUTPUT else os.stat(file)
+    except (OSError, ValueError):
+        return os.path.normcase(os.path.realpath(file)) if "\0" not in file else file
+    return status.st_dev, status.st_ino
