@@ -1,8 +1,9 @@
 """The sound of a session, kept in a file as it came, so that the session can be replayed.
 
-WAV holds the very numbers, in 32-bit floating point; FLAC holds 24 bits, which is all that a microphone or a 16-bit
-file gives, in a third of the space. Lost sound becomes silence of the same length, so that the clock stays true. In a
-replay that is silence and no gap: a turn is then not cut off where sound was lost, and ends with the silence instead.
+WAV holds the very numbers, in 32-bit floating point; FLAC holds 24 bits up to full scale, which is all that most
+microphones and files give, in a quarter to a half of the space. Lost sound becomes silence of the same length, so that
+the clock stays true. In a replay that is silence and no gap: a turn is then not cut off where sound was lost, and ends
+with the silence instead.
 """
 
 import os
@@ -126,7 +127,7 @@ class WavRecording(Recording):
 
 
 class FlacRecording(Recording):
-    """FLAC of 24 bits, mono. What is killed lacks the last quarter of a second, and its header states no length.
+    """FLAC of 24 bits, mono. What is killed lacks up to 4,097 samples, and its header states no length.
 
     Args:
         path: to write.

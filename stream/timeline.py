@@ -127,7 +127,8 @@ def draw_timeline(
     from matplotlib.patches import Patch
 
     told, said = _rows(turns), _rows(reference)
-    everybody = sorted({_person(name) for name in (*told, *said)} - {UNKNOWN})
+    everybody = [person for person in dict.fromkeys(map(_person, (*told, *said))) if person != UNKNOWN]
+    # In the order of the rows, so that neighbours differ however many there are.
     colours = {person: _COLOURS[i % len(_COLOURS)] for i, person in enumerate(everybody)} | {UNKNOWN: _STRANGER}
     heights = [max(1, len(rows)) for rows in ([told, said] if reference else [told])]
     families = families_for("".join([title, *told, *said]))
@@ -173,7 +174,7 @@ def _draw_rows(panel: "Axes", turns: Sequence[Turn], rows: Sequence[str], colour
         spans = [(samples_to_seconds(turn.start), samples_to_seconds(turn.end - turn.start)) for turn in own]
         colour = colours[_person(name)]
         fills = [to_rgba(colour, _opacity(turn.probability)) for turn in own]
-        panel.broken_barh(spans, (row - 0.38, 0.76), facecolors=fills, edgecolors=colour, linewidth=0.8)
+        panel.broken_barh(spans, (row - 0.38, 0.76), facecolors=fills, edgecolors=colour, linewidth=0.5)
     panel.set_yticks(range(len(rows)), [_cut(name, _NAME_LETTERS) for name in rows], parse_math=False)
     panel.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
