@@ -5,7 +5,7 @@ more, and every window is judged alone, as the posterior judges it live: by the 
 by a head that was fine-tuned on the household. No window was enrolled from.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +18,10 @@ from model.fine_tune import fine_tune
 from model.head import Head
 from model.members import Home, windows_of
 from model.metrics import cllr
+from model.reliability import Bin, calibration_error, reliability
 from model.scoring import UNKNOWN_PRIOR, Judge, mean_vector
 
-__all__ = ["AFTER", "BEFORE", "Figures", "Judged", "figures", "identify"]
+__all__ = ["AFTER", "BEFORE", "Figures", "Judged", "confusion", "figures", "identify"]
 
 Floats = NDArray[np.float32]
 
@@ -38,6 +39,8 @@ class Judged:
     named: NDArray[np.bool_]  # (n,) a name is given, not "unknown"
     right: NDArray[np.bool_]  # (n,) the right name is given, or "unknown" to a stranger
     confidence: NDArray[np.float64]  # (n,) of what is given
+    who: NDArray[np.str_]  # (n,) who spoke, "" for a stranger
+    given: NDArray[np.str_]  # (n,) the name that is given, "" for none
     same: NDArray[np.float64]  # llr of every window and its own person
     other: NDArray[np.float64]  # llr of every window and every other person
 
@@ -59,6 +62,8 @@ class Figures:
     accepted: tuple[float, float, float]  # strangers given a name
     cllr: float  # in bits
     calibration_error: float  # expected, over ten bins of confidence
+    reliability: tuple[Bin, ...]  # these bins
+    confusion: tuple[tuple[str, str, int], ...]  # who spoke, the name that was given, windows; "" is nobody of them
 
 
 def identify(
@@ -97,12 +102,14 @@ def identify(
             for condition in owners[0].tests:
                 for length in lengths:
                     heard = [windows_of(m.tests[condition], round(length * 10), pooling) for m in [*owners, *strangers]]
-                    found[system, condition, length].append(_judged(judge, heard, len(owners), number))
+                    names = [owner.name for owner in owners]
+                    found[system, condition, length].append(_judged(judge, heard, names, number))
         on_done(number + 1)
     return {key: _joined(some) for key, some in found.items()}
 
 
-def _judged(judge: Judge, heard: Sequence[tuple[Floats, Floats]], owners: int, household: int) -> Judged:
+def _judged(judge: Judge, heard: Sequence[tuple[Floats, Floats]], names: Sequence[str], household: int) -> Judged:
+    owners, everybody = len(names), np.array([*names, ""])
     vectors, seconds = (np.concatenate(part) for part in zip(*heard, strict=True))
     who = np.repeat(np.arange(len(heard)), [len(rows) for rows, _ in heard])
     llr = judge.llr(vectors, seconds)
@@ -117,6 +124,8 @@ def _judged(judge: Judge, heard: Sequence[tuple[Floats, Floats]], owners: int, h
         named=given < owners,
         right=given == np.minimum(who, owners),
         confidence=chances.max(axis=1),
+        who=everybody[np.minimum(who, owners)],
+        given=everybody[given],
         same=llr[own],
         other=llr[~own],
     )
@@ -145,6 +154,8 @@ def _figures(system: str, condition: str, seconds: float, one: Judged, rng: np.r
         low, high = np.percentile(rates, [2.5, 97.5])
         return float(hits.sum() / max(1, counts.sum())), float(low), float(high)
 
+    bins = reliability(one.confidence, one.right)
+    pairs = Counter(zip(one.who.tolist(), one.given.tolist(), strict=True))
     return Figures(
         system,
         condition,
@@ -158,12 +169,20 @@ def _figures(system: str, condition: str, seconds: float, one: Judged, rng: np.r
         rejected=rate(~one.named, own),
         accepted=rate(one.named, strangers),
         cllr=cllr(np.append(one.same, one.other), np.arange(len(one.same) + len(one.other)) < len(one.same)),
-        calibration_error=_calibration_error(one.confidence, one.right),
+        calibration_error=calibration_error(bins),
+        reliability=bins,
+        confusion=tuple((who, given, n) for (who, given), n in sorted(pairs.items())),
     )
 
 
-def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    # Guo et al., 2017: how far confidence and accuracy are apart, on average over ten bins.
-    bins = np.minimum((confidence * 10).astype(int), 9)
-    gaps = [abs(confidence[bins == b].mean() - right[bins == b].mean()) * np.mean(bins == b) for b in np.unique(bins)]
-    return float(np.sum(gaps))
+def confusion(found: Figures) -> tuple[list[str], NDArray[np.int64]]:
+    """The enrolled people, sorted, and (n + 1, n + 1) windows of whom (rows) were given which name (columns).
+
+    The last row is the strangers', the last column "unknown".
+    """
+    names = sorted({name for who, given, _ in found.confusion for name in (who, given)} - {""})
+    at = {name: i for i, name in enumerate([*names, ""])}
+    windows = np.zeros((len(at), len(at)), np.int64)
+    for who, given, n in found.confusion:
+        windows[at[who], at[given]] = n
+    return names, windows

@@ -9,6 +9,8 @@ from stream.cli_shared import say, write_text
 
 __all__ = ["evaluate", "pretrain"]
 
+MOST_COLUMNS = 12  # people in a matrix of 80 columns
+
 JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE", help="All figures; - is for a pipe.")]
 
 
@@ -36,7 +38,7 @@ def pretrain(
     from stream.training_screen import TrainingScreen
 
     how = {"epochs": epochs, "steps_per_epoch": steps, "batch_size": batch, "seed": seed, "precision": precision}
-    with TrainingScreen() as screen:
+    with TrainingScreen(stopped="What is finished is kept: run the same command again to go on.") as screen:
         run(corpus, out, work, noise, how, screen=screen, teacher=teacher)
     say(f"The weights are in {out}. Read manifest.json for what they can do.")
 
@@ -69,7 +71,8 @@ def verify(
     from model.encoder import Encoder
     from model.evaluate import WHOLE, cut_crops, to_json
     from model.evaluate import verify as run
-    from model.report import draw, table
+    from model.pictures import draw_verification
+    from model.report import table
     from stream.training_screen import TrainingScreen
 
     encoder = Encoder.load(weights) if weights else Encoder.load()
@@ -93,7 +96,7 @@ def verify(
         write_text(json_file, text)
     if json_file != "-":
         Console(markup=False, highlight=False).print(table(found.figures))
-    for picture in draw(found, plots) if plots else ():
+    for picture in draw_verification(found, plots) if plots else ():
         say(f"Drawn: {picture}")
 
 
@@ -122,6 +125,9 @@ def identify(
     tune: Annotated[bool, typer.Option(help="Also after fine-tuning.")] = True,
     spoilt: Annotated[bool, typer.Option("--spoilt", help="Also in noise and over a telephone line.")] = False,
     json_file: JsonOption = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Who was taken for whom, and reliability, as PNG.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the households.")] = 0,
 ) -> None:
     """Are people given their own names, and strangers none: per window, before and after fine-tuning."""
@@ -131,10 +137,11 @@ def identify(
     from rich.console import Console
 
     from model.encoder import Encoder
-    from model.identify import figures
+    from model.identify import confusion, figures
     from model.identify import identify as run
     from model.members import CONDITIONS, of_corpus, of_folders
-    from model.report import identification_table
+    from model.pictures import draw_identification
+    from model.report import confusion_table, identification_table, mistakes_table
     from stream.training_screen import TrainingScreen
 
     encoder = Encoder.load()
@@ -163,4 +170,13 @@ def identify(
         about = {"format": 1, "weights": encoder.weights.sha256, "seed": seed}
         write_text(json_file, json.dumps(about | {"figures": [asdict(f) for f in found]}, indent=2) + "\n")
     if json_file != "-":
-        Console(markup=False, highlight=False).print(identification_table(found))
+        console = Console(markup=False, highlight=False)
+        console.print(identification_table(found))
+        middle = sorted(set(seconds))[len(set(seconds)) // 2]
+        looked_at = [f for f in found if (f.condition, f.seconds) == ("clean", middle)]
+        names = confusion(looked_at[0])[0]
+        console.print(f"Who was taken for whom in {middle:g} s, by {' > '.join(f.system for f in looked_at)}:")
+        show = confusion_table if len(names) <= MOST_COLUMNS else mistakes_table
+        console.print(show(names, confusion(looked_at[0])[1], confusion(looked_at[-1])[1]))
+    for picture in draw_identification(found, plots) if plots else ():
+        say(f"Drawn: {picture}")

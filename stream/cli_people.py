@@ -80,8 +80,8 @@ def enroll(
 
 def fine_tune(
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the head before.")] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Who was taken for whom, before and after, as PNG.")
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Who was taken for whom, before and after, as PNG.")
     ] = None,
     base: Annotated[
         Path | None,
@@ -101,7 +101,8 @@ def fine_tune(
 
     from model.fine_tune import FineTuned
     from model.fine_tune import fine_tune as run
-    from model.report import confusion_table, draw_confusion, outcomes_table
+    from model.pictures import draw_confusion
+    from model.report import confusion_table, outcomes_table
     from stream.training_screen import TrainingScreen
 
     encoder, known = open_profile(profile)
@@ -127,10 +128,11 @@ def fine_tune(
     people = [names[who] for who in found.head.people]
     console = Console(markup=False, highlight=False)
     console.print(outcomes_table(people, found.before, found.after))
-    console.print(confusion_table(people, found.after))
-    if plot:
-        draw_confusion(people, found.before, found.after, plot)
-        say(f"Drawn: {plot}")
+    matrices = {"before fine-tuning": found.before.confusion, "after": found.after.confusion}
+    console.print(confusion_table(people, *matrices.values()))
+    if plots:
+        draw_confusion(people, matrices, plots / "confusion.png")
+        say(f"Drawn: {plots / 'confusion.png'}")
     if found.better:
         version = known.take_head(found.head)
         say(f"Head {version} is in use: the {found.layers}, epochs: {found.epochs}. --rollback takes it back.")

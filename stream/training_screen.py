@@ -19,16 +19,23 @@ class TrainingScreen:
 
     Args:
         plain: lines instead of bars; as the terminal is, unless told.
+        stopped: what is so after Ctrl-C.
         clock: seconds that only go on.
     """
 
-    def __init__(self, plain: bool | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        plain: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        stopped: str = "Nothing was changed.",
+    ) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
         self._console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
         self._plain = not self._console.is_terminal if plain is None else plain
         self._clock = clock
+        self._stopped = stopped
         self._bars = Progress(
             TextColumn("{task.description:<9}", markup=False),
             BarColumn(),
@@ -55,7 +62,7 @@ class TrainingScreen:
         if self._skipped:
             self.say(f"Left out: {self._skipped} {'file' if self._skipped == 1 else 'files'}, named above.")
         if isinstance(error, KeyboardInterrupt):
-            self.say("Stopped. What is finished is kept: run the same command again to go on.")
+            self.say(f"Stopped. {self._stopped}")
 
     def progress(self, what: str, done: int, total: int, loss: float | None = None) -> None:
         """So much of one part is done; `loss` is the training's, of the epoch so far."""

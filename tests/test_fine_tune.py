@@ -258,14 +258,16 @@ def test_the_command_learns_takes_back_and_refuses(tmp_path: Path):
     for name in NAMES[:2]:
         file = Path(__file__).parents[1] / "stream" / "demo" / "enrol" / f"{name}.opus"
         assert livespeaker("enroll", name, file, *where).returncode == 0
-    done = livespeaker("fine-tune", *where, "--plot", tmp_path / "c.png")
+    done = livespeaker("fine-tune", *where, "--plots", tmp_path / "pictures")
     assert done.returncode == 0, done.stderr
     taken = "Head 1 is in use" in done.stderr  # or it was no better, and everything is as before
     assert taken != ("Nothing was changed" in done.stderr)
     assert Profile(tmp_path / "profile", base()).head_version == int(taken)
-    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
-    for name in (*NAMES[:2], "strangers"):
-        assert name in done.stdout
+    assert (tmp_path / "pictures" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    told = [line.split("  ")[0] for line in done.stdout.splitlines()]
+    for name in (*NAMES[:2], "everybody"):
+        assert f"{name}, right" in told
+    assert "strangers, named" in told
     if not taken:
         known = Profile(tmp_path / "profile", base())
         known.take_head(a_head(tuple(voice.id for voice in known.voices)))

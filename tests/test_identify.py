@@ -8,12 +8,12 @@ import pytest
 import soundfile as sf
 
 from model.augment import change_speed
-from model.identify import AFTER, BEFORE, Judged, figures, identify
+from model.identify import AFTER, BEFORE, Judged, confusion, figures, identify
 from model.members import CONDITIONS, of_corpus, of_folders
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
 from tests.sound import one_line
-from tests.talk import NAMES, conversation, encoder, livespeaker, reading
+from tests.talk import NAMES, content, conversation, encoder, livespeaker, reading
 
 SAID = {"Sally": (0.3, 5.3), "Rob": (6.0, 10.2), "Angus": (10.9, 14.7)}
 
@@ -32,6 +32,8 @@ def judged(right: int, wrong: int, unknown: int, let_in: int, kept_out: int, hou
         named=named,
         right=is_right,
         confidence=np.full(n, 0.75),
+        who=np.array(["Ann"] * own + [""] * strangers),
+        given=np.array(["Ann"] * right + ["Bo"] * wrong + [""] * unknown + ["Ann"] * let_in + [""] * kept_out),
         same=np.full(own, 50.0),
         other=np.full(n, -50.0),
     )
@@ -46,6 +48,11 @@ def test_rates_are_what_they_say() -> None:
     assert found.accepted[0] == pytest.approx(1 / 10)
     assert found.cllr == pytest.approx(0.0, abs=1e-6)
     assert found.calibration_error == pytest.approx(abs(0.75 - 23 / 30))
+    [only] = found.reliability
+    assert (only.confidence, only.right, only.n) == (pytest.approx(0.75), pytest.approx(23 / 30), 30)
+    names, windows = confusion(found)
+    assert names == ["Ann", "Bo"]
+    np.testing.assert_array_equal(windows, [[14, 2, 4], [0, 0, 0], [1, 0, 9]])
     # One stranger in ten passes at 3: at the threshold that 1 % pass, nobody at 3 does.
     assert found.dir_at_1 == 0.0
 
@@ -91,6 +98,13 @@ def test_people_get_their_names_before_and_after_fine_tuning(folders: dict[str, 
         (system, condition, seconds) for system in (BEFORE, AFTER) for condition in CONDITIONS for seconds in (1.0, 2.0)
     }
     for f in found:
+        names, windows = confusion(f)
+        assert set(names) == {"Rob", "Sally"}
+        assert windows[:-1].sum() == f.windows
+        assert windows[-1].sum() == f.strangers
+        assert windows[:-1, -1].sum() == pytest.approx(f.rejected[0] * f.windows)
+        assert windows[-1, :-1].sum() == pytest.approx(f.accepted[0] * f.strangers)
+        assert sum(one.n for one in f.reliability) == f.windows + f.strangers
         if f.condition == "clean":
             assert f.accuracy[0] == 1.0
             assert f.windows >= 3
@@ -125,12 +139,29 @@ def test_households_of_a_corpus_hold_nobody_twice_and_test_on_what_was_not_enrol
 def test_the_command_measures_and_says_what_is_missing(folders: dict[str, Path], tmp_path: Path) -> None:
     done = livespeaker(
         "evaluate", "identify", folders["enrol"], "--test", folders["test"], "--strangers", folders["strangers"],
-        "--seconds", "2", "--no-tune", "--json", tmp_path / "found.json",
+        "--seconds", "2", "--json", tmp_path / "found.json", "--plots", tmp_path / "pictures",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    [found] = json.loads((tmp_path / "found.json").read_text())["figures"]
-    assert (found["system"], found["seconds"], found["accuracy"][0]) == (BEFORE, 2.0, 1.0)
+    before, after = json.loads((tmp_path / "found.json").read_text())["figures"]
+    assert (before["system"], before["seconds"], before["accuracy"][0]) == (BEFORE, 2.0, 1.0)
+    assert after["system"] == AFTER
+    for found in before, after:
+        assert sum(n for _, _, n in found["confusion"]) == found["windows"] + found["strangers"]
+        assert sum(one["n"] for one in found["reliability"]) == found["windows"] + found["strangers"]
     assert "Let in" in done.stdout
+    assert "Who was taken for whom in 2 s, by cohort > fine-tuned:" in done.stdout
+    assert [line.split()[1] for line in done.stdout.splitlines() if line[:2] in ("1 ", "2 ")] == ["Rob", "Sally"]
+    pictures = content(tmp_path / "pictures")
+    assert set(pictures) == {"confusion-clean-2s.png", "reliability-clean.png"}
+    assert all(data.startswith(b"\x89PNG") for data in pictures.values())
+    (tmp_path / "file").write_text("mine")
+    refused = livespeaker(
+        "evaluate", "identify", folders["enrol"], "--test", folders["test"], "--seconds", "2", "--no-tune",
+        "--plots", tmp_path / "file",
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "expected to write pictures into" in refused.stderr.splitlines()[-1]
+    assert (tmp_path / "file").read_text() == "mine"
     missing = livespeaker("evaluate", "identify", folders["enrol"], "--test", tmp_path / "nothing")
     assert missing.returncode == 1
     [line] = missing.stderr.splitlines()

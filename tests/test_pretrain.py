@@ -487,11 +487,11 @@ def test_in_a_terminal_the_screen_is_a_bar_for_every_part(
 ):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    with contextlib.suppress(KeyboardInterrupt), TrainingScreen(plain=False) as screen:
+    with contextlib.suppress(KeyboardInterrupt), TrainingScreen(plain=False, stopped="Go on.") as screen:
         screen.progress("features", 2, 2)
         screen.progress("training", 5, 10, 2.5)
         screen.say("a line above the bars")
         raise KeyboardInterrupt
     text = "\n".join(shown(capsys))
-    for words in ("features", "2/2", "training", "5/10", "loss 2.500", "a line above the bars", "run the same command"):
+    for words in ("features", "2/2", "training", "5/10", "loss 2.500", "a line above the bars", "Stopped. Go on."):
         assert words in text
