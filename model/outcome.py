@@ -39,7 +39,13 @@ class Outcome:
 
 
 class Compared:
-    """Whether what was learned is to be used."""
+    """Whether what was learned is to be used.
+
+    It is compared with the cohort alone, not with a head that is in use: that one has learned from everything in the
+    end, from what is held out now as well, and would look better on it than it is. With five dev speakers and four
+    seeds, the loss of the very head that is tried falls from 0.08-0.35 to 0.05-0.17 once it has learned from
+    everything: no later head could beat that.
+    """
 
     __slots__ = ()
     before: Outcome
