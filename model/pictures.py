@@ -214,4 +214,4 @@ def draw_confusion(names: Sequence[str], matrices: Mapping[str, NDArray[np.int64
             labels = [f"{name} ({n})" for name, n in zip([*shown, "strangers"], counts, strict=True)]
             each.set_yticks(range(len(rows)), labels, parse_math=False)
         axes[0, 0].set_ylabel("who spoke (windows)")
-        figure.savefig(file, dpi=DOTS_PER_INCH)
+        figure.savefig(file, dpi=DOTS_PER_INCH, bbox_inches="tight")

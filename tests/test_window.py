@@ -158,6 +158,35 @@ def test_the_recognizer_brings_the_sound(heads: dict[str, WindowHead]) -> None:
     assert recognizer.snapshot.names[:3] == tuple(voice.name for voice in people())
 
 
+class Told:
+    """A scorer that notes what comes with every embedding."""
+
+    def __init__(self, needs_sound: bool) -> None:
+        self._scorer, self.names, self.latency_samples = Scorer(people(), weights()), ("",), 0
+        self.needs_sound, self.sound = needs_sound, []
+
+    def push(self, embedding: Embedding) -> list[Scores]:
+        self.sound.append(embedding.samples)
+        return self._scorer.push(embedding)
+
+    def flush(self) -> list[Scores]:
+        return []
+
+
+@pytest.mark.parametrize("needs_sound", [True, False])
+def test_the_sound_comes_only_to_who_asks_for_it(needs_sound: bool) -> None:
+    scorer, samples = Told(needs_sound), conversation(0, 2.05)
+    recognizer = Recognizer(Stages(encoder().mfcc, encoder().stream, lambda: scorer), "test", SAMPLE_RATE)
+    for block in blocks(samples, 700):
+        recognizer.push(block)
+    recognizer.flush()
+    assert len(scorer.sound) == 21
+    if needs_sound:
+        np.testing.assert_array_equal(np.concatenate(scorer.sound), samples)
+    else:
+        assert scorer.sound == [None] * 21
+
+
 @pytest.mark.parametrize("spoil", [{"model": b"no model"}, {"people": ("a",)}, {"people": ("a", "b", "c")}])
 def test_a_model_that_cannot_be_run_is_said_in_one_line(heads: dict[str, WindowHead], spoil: dict) -> None:
     one = heads["mean"]
