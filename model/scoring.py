@@ -19,7 +19,7 @@ from stream.records import UNKNOWN, Embedding, Scores
 
 __all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid", "mean_vector"]
 
-UNKNOWN_PRIOR = 0.3
+UNKNOWN_PRIOR = 0.5
 """How probably a voice is nobody's, before it is heard."""
 
 NEAREST = 100  # voices of the cohort that a voice is compared with

@@ -27,7 +27,7 @@ class DecisionConfig:
     evidence: float = 0.2  # weight of a hop's evidence: windows overlap, so hops are not independent
     change_speech: float = 0.005  # probability that the speaker changes from one hop of speech to the next
     change_pause: float = 0.1  # the same across a hop of silence
-    unknown_prior: float = 0.3  # probability that whoever takes the turn is nobody known
+    unknown_prior: float = 0.5  # probability that whoever takes the turn is nobody known
     short_hops: int = 10  # a turn with less speech must earn its name:
     short_probability: float = 0.5  # if it is less probable than this, it is given out as unknown
     speech: float = 0.5  # a hop with at least this mean probability is speech
