@@ -1,5 +1,6 @@
 """What an evaluation came to, for eyes: pictures in files."""
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,10 @@ def _pictures(folder: Path) -> Iterator[Any]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        yield pyplot
+        with warnings.catch_warnings():
+            # Names in scripts that the font does not have become boxes; the tables tell them.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            yield pyplot
     except OSError as error:
         raise OutputError(
             f"expected to write pictures into {safe_text(str(folder))}, got: {system_reason(error)}; "

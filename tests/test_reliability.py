@@ -1,8 +1,11 @@
-"""Bins of confidence: nothing is lost in them, and they say how far claims are from the truth."""
+"""Bins of confidence, and what evaluations show: nothing is lost in bins, and they say how far claims are from the truth."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from model.pictures import draw_confusion
 from model.reliability import BINS, Bin, calibration_error, reliability
 from model.report import confusion_table, mistakes_table
 
@@ -65,3 +68,12 @@ def test_a_matrix_shows_what_changed_and_a_list_what_is_wrong_most_often():
         ["Ann", "unknown", "10", "1", "1"],
         ["Ann", "Bo", "10", "1", "0"],
     ]
+
+
+def test_a_name_in_a_script_that_the_font_lacks_is_drawn_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    windows = np.array([[20, 0, 4], [0, 22, 2], [1, 0, 249]])
+    draw_confusion(["\u738b", "$x_"], {"before": windows, "after": windows}, tmp_path / "new" / "c.png")
+    assert (tmp_path / "new" / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert capfd.readouterr() == ("", "")
