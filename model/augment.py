@@ -17,7 +17,16 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import UsageError
 from stream.text import one_line
 
-__all__ = ["add_noise", "augment", "band_limit", "change_speed", "codec", "simulate_rooms", "telephone"]
+__all__ = [
+    "add_noise",
+    "augment",
+    "band_limit",
+    "change_speed",
+    "codec",
+    "simulate_room",
+    "simulate_rooms",
+    "telephone",
+]
 
 Samples = NDArray[np.float32]
 
@@ -38,25 +47,36 @@ def simulate_rooms(n: int, rng: np.random.Generator) -> list[Samples]:
     Raises:
         UsageError: pyroomacoustics, which only pretraining needs, is not installed.
     """
-    if n == 0:
-        return []
+    responses: list[Samples] = []
+    while len(responses) < n:
+        responses += simulate_room(1, rng)
+    return responses
+
+
+def simulate_room(places: int, rng: np.random.Generator) -> list[Samples]:
+    """Impulse responses from several places in one random room to one microphone, each as `simulate_rooms` gives them.
+
+    Raises:
+        UsageError: pyroomacoustics is not installed.
+    """
     try:
         import pyroomacoustics as pra
     except ImportError as error:
         raise UsageError(
-            f"expected pyroomacoustics for {n} simulated rooms, got: {one_line(error)}; install pyroomacoustics"
+            f"expected pyroomacoustics for simulated rooms, got: {one_line(error)}; install pyroomacoustics"
         ) from error
-    responses: list[Samples] = []
-    while len(responses) < n:
-        size = rng.uniform([2.5, 2.5, 2.2], [9.0, 7.0, 3.5])
-        seconds = rng.uniform(0.15, 0.7)
-        absorption, order = pra.inverse_sabine(seconds, size)
-        room = pra.ShoeBox(size, fs=SAMPLE_RATE, materials=pra.Material(absorption), max_order=min(order, 12))
-        inner = size - 0.6
+    size = rng.uniform([2.5, 2.5, 2.2], [9.0, 7.0, 3.5])
+    seconds = rng.uniform(0.15, 0.7)
+    absorption, order = pra.inverse_sabine(seconds, size)
+    room = pra.ShoeBox(size, fs=SAMPLE_RATE, materials=pra.Material(absorption), max_order=min(order, 12))
+    inner = size - 0.6
+    for _ in range(places):
         room.add_source(rng.uniform(0.3, 1.0, 3) * inner)
-        room.add_microphone(rng.uniform(0.3, 1.0, 3) * inner)
-        room.compute_rir()
-        response = np.asarray(room.rir[0][0], np.float32)
+    room.add_microphone(rng.uniform(0.3, 1.0, 3) * inner)
+    room.compute_rir()
+    responses: list[Samples] = []
+    for place in range(places):
+        response = np.asarray(room.rir[0][place], np.float32)
         direct = int(np.argmax(np.abs(response)))
         response = response[direct : direct + int(0.8 * SAMPLE_RATE)] / response[direct]
         responses.append(response.astype(np.float32))

@@ -17,7 +17,7 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
 from stream.text import safe_text, system_reason
 
-__all__ = ["Clip", "audio_files", "name_in", "people_in", "read_audio", "read_corpus", "read_test_corpus"]
+__all__ = ["Clip", "audio_files", "held_out", "name_in", "people_in", "read_audio", "read_corpus", "read_test_corpus"]
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
 MIN_FOLDER_SPEAKERS = 4  # of a folder layout before two of them are kept for dev: with one there is nobody to confuse
@@ -156,6 +156,11 @@ def name_in(folder: Path, file: Path) -> str:
 def audio_files(folder: Path) -> list[Path]:
     """Every file in a folder, and in those within it, that is called like audio; sorted."""
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+
+
+def held_out(noises: list[Path]) -> list[Path]:
+    """The recordings of noise that `pretrain` does not learn from, for measuring: the last tenth."""
+    return noises[len(noises) - len(noises) // 10 :]
 
 
 def people_in(folder: Path) -> dict[str, list[Path]]:

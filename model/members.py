@@ -18,7 +18,17 @@ from stream.errors import EnrolmentError, FileError
 from stream.records import Block
 from stream.text import safe_text
 
-__all__ = ["CONDITIONS", "Home", "Member", "hear_member", "of_corpus", "of_folders", "split_member", "windows_of"]
+__all__ = [
+    "CONDITIONS",
+    "Home",
+    "Member",
+    "hear_member",
+    "last_session",
+    "of_corpus",
+    "of_folders",
+    "split_member",
+    "windows_of",
+]
 
 Floats = NDArray[np.float32]
 
@@ -105,8 +115,7 @@ def split_member(
         EnrolmentError: the speech is clipped, or another voice is in it.
         FileError: a recording cannot be read.
     """
-    sessions = list(dict.fromkeys(clip.session for clip in clips))
-    last = sessions[-1] if 1 < len(sessions) < len(clips) else None
+    last = last_session(clips)
     enrolment = Enrolment(encoder)
     rest: list[Floats] = []
     for clip in clips:
@@ -128,6 +137,12 @@ def split_member(
     tests = _tests(rest, encoder, conditions, seed)
     enough = any(sum(map(len, recordings)) >= MIN_TEST_HOPS for recordings in tests.values())
     return Member(name, enrolment.finish(), tests) if enough else None
+
+
+def last_session(clips: Sequence[Clip]) -> str | None:
+    """The last session of a speaker's clips, which nobody is enrolled from; None where none is shared."""
+    sessions = list(dict.fromkeys(clip.session for clip in clips))
+    return sessions[-1] if 1 < len(sessions) < len(clips) else None
 
 
 def _tests(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from filelock import FileLock, Timeout
 
-from model.corpus import NOISE, Clip, audio_files, read_corpus
+from model.corpus import NOISE, Clip, audio_files, held_out, read_corpus
 from model.feature_store import FeatureStore, StoreConfig, build_store
 from model.made_noise import write_noises
 from model.teacher import read_teacher
@@ -105,7 +105,7 @@ def pretrain(
     train = [clip for clip in clips if clip.split == "train" and (clip.speaker or teacher)]
     dev = [clip for clip in clips if clip.split == "dev" and clip.speaker]
     noises = _noises(corpus, noise)
-    noises = noises[: len(noises) - len(noises) // 10]  # the rest is for measuring, as the last speakers are
+    noises = noises[: len(noises) - len(held_out(noises))]  # the rest is for measuring, as the last speakers are
     # Read when TensorFlow is imported, which is here: it writes to the screen otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")

@@ -36,6 +36,7 @@ SHARED = {
     "stream.records": "what travels between the stages",
     "stream.text": "names and messages made safe",
     "stream.quiet": "LiteRT talks on standard error",
+    "stream.rttm": "who speaks in a conversation that is made or measured",
     "stream.mfcc": "the features",
     "stream.resample": "any rate to 16 kHz",
 }

@@ -1,4 +1,4 @@
-"""Bins of confidence, and what evaluations show: nothing is lost in bins, and they say how far claims are from the truth."""
+"""Bins of confidence, and what evaluations show: nothing is lost in them, and they say how far claims are off."""
 
 from pathlib import Path
 
