@@ -38,7 +38,8 @@ def tuned(
     speech: dict[str, list[np.ndarray]], told: list[tuple[str, int, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> BaseTuned:
     one = loaded(learned(), tmp_path_factory.mktemp("base"))
-    return tune_base(speech, one, encoder(), on_done=lambda *what: told.append(what))
+    # Of three splits one is refused: two windows of Angus, of half a second each, become unknown.
+    return tune_base(speech, one, encoder(), seed=2, on_done=lambda *what: told.append(what))
 
 
 def test_a_base_model_learns_the_people(tuned: BaseTuned) -> None:

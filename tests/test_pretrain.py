@@ -289,7 +289,7 @@ def test_killed_it_loses_no_finished_epoch(
         "from tests.test_pretrain import run\n"
         "class Slow(TrainingScreen):\n"
         "    def epoch(self, *report): super().epoch(*report); time.sleep(1)  # the epochs are over in no time\n"
-        "with Slow() as screen: run(Path(sys.argv[1]), Path(sys.argv[2]), screen)"
+        "with Slow(stopped='Run again.') as screen: run(Path(sys.argv[1]), Path(sys.argv[2]), screen)"
     )
     command = [sys.executable, "-c", program, str(corpus), str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -304,7 +304,7 @@ def test_killed_it_loses_no_finished_epoch(
     assert 1 <= finished <= len(history(tmp_path)) < EPOCHS, "".join(lines)
     assert history(tmp_path) == history(folder)[: len(history(tmp_path))]
     if kill == signal.SIGINT:
-        assert sum("run the same command again" in line for line in lines) == 1, "".join(lines)
+        assert sum(line == "Stopped. Run again.\n" for line in lines) == 1, "".join(lines)
         assert any(line.startswith("Left out: 4 files") for line in lines)
 
 
