@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stream.cli_shared import say, write_text
+from stream.cli_shared import check_results, say, write_text
 
 __all__ = ["evaluate", "pretrain"]
 
@@ -75,6 +75,7 @@ def verify(
     from model.report import table
     from stream.training_screen import TrainingScreen
 
+    check_results(json_file, plots)
     encoder = Encoder.load(weights) if weights else Encoder.load()
     clips = read_test_corpus(corpus)
     lengths = [*dict.fromkeys(seconds), *([WHOLE] if whole else [])]
@@ -144,6 +145,7 @@ def identify(
     from model.report import confusion_table, identification_table, mistakes_table
     from stream.training_screen import TrainingScreen
 
+    check_results(json_file, plots)
     encoder = Encoder.load()
     conditions = [*CONDITIONS] if spoilt else ["clean"]
     with TrainingScreen() as screen:

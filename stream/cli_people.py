@@ -12,6 +12,7 @@ import typer
 from stream.cli_shared import (
     DeviceOption,
     ProfileOption,
+    check_results,
     check_writable,
     device_of,
     look_after,
@@ -105,6 +106,7 @@ def fine_tune(
     from model.report import confusion_table, outcomes_table
     from stream.training_screen import TrainingScreen
 
+    check_results(None, plots)
     encoder, known = open_profile(profile)
     recordings = known.recordings()
     names = {voice.id: voice.name for voice in known.voices}

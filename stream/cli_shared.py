@@ -1,5 +1,6 @@
 """What the commands share: options, and how a profile is opened."""
 
+import errno
 import os
 import sys
 from dataclasses import asdict
@@ -20,6 +21,7 @@ __all__ = [
     "DeviceOption",
     "ProfileOption",
     "SpeedOption",
+    "check_results",
     "check_writable",
     "device_of",
     "look_after",
@@ -63,6 +65,28 @@ def write_text(file: str, text: str) -> None:
         Path(file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"expected to write {file}, got: {system_reason(error)}; give another file") from error
+
+
+def check_results(json_file: str | None, plots: Path | None) -> None:
+    """Nobody measures for minutes to hear then that it cannot be kept. The folder for pictures is made.
+
+    Raises:
+        OutputError: the file or the folder cannot be written.
+    """
+    for file in [Path(json_file)] if json_file and json_file != "-" else []:
+        where = file if file.exists() else file.parent
+        if file.is_dir() or not file.parent.is_dir() or not os.access(where, os.W_OK):
+            raise OutputError(f"expected a file that can be written, got {safe_text(str(file))}; give another --json")
+    if plots:
+        try:
+            plots.mkdir(parents=True, exist_ok=True)
+            if not os.access(plots, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise OutputError(
+                f"expected to write pictures into {safe_text(str(plots))}, got: {system_reason(error)}; "
+                "give another folder"
+            ) from error
 
 
 def speed_of(text: str) -> float | None:

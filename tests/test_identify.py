@@ -136,6 +136,27 @@ def test_households_of_a_corpus_hold_nobody_twice_and_test_on_what_was_not_enrol
     one_line(error)
 
 
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        ("evaluate identify nowhere --plots", "expected to write pictures into"),
+        ("evaluate verify nowhere --plots", "expected to write pictures into"),
+        ("fine-tune --plots", "expected to write pictures into"),
+        ("evaluate identify nowhere --json", "expected a file that can be written"),
+        ("evaluate verify nowhere --json", "expected a file that can be written"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_anything_is_measured(
+    command: str, wanted: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    refused = livespeaker(*command.split(), tmp_path / "file" / "in")
+    assert refused.returncode == 1
+    [line] = refused.stderr.splitlines()
+    assert wanted in line
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_the_command_measures_and_says_what_is_missing(folders: dict[str, Path], tmp_path: Path) -> None:
     done = livespeaker(
         "evaluate", "identify", folders["enrol"], "--test", folders["test"], "--strangers", folders["strangers"],
@@ -154,14 +175,6 @@ def test_the_command_measures_and_says_what_is_missing(folders: dict[str, Path],
     pictures = content(tmp_path / "pictures")
     assert set(pictures) == {"confusion-clean-2s.png", "reliability-clean.png"}
     assert all(data.startswith(b"\x89PNG") for data in pictures.values())
-    (tmp_path / "file").write_text("mine")
-    refused = livespeaker(
-        "evaluate", "identify", folders["enrol"], "--test", folders["test"], "--seconds", "2", "--no-tune",
-        "--plots", tmp_path / "file",
-    )  # fmt: skip
-    assert refused.returncode == 1
-    assert "expected to write pictures into" in refused.stderr.splitlines()[-1]
-    assert (tmp_path / "file").read_text() == "mine"
     missing = livespeaker("evaluate", "identify", folders["enrol"], "--test", tmp_path / "nothing")
     assert missing.returncode == 1
     [line] = missing.stderr.splitlines()
