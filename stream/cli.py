@@ -83,7 +83,7 @@ def devices() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from stream.microphone import list_inputs
+    from stream.devices import list_inputs
 
     table = Table("", "N", "Name", "Host", "Channels", "Rate", box=None, pad_edge=False)
     for device in list_inputs():
@@ -111,10 +111,10 @@ def live(
     shown: Shown,
 ) -> None:
     """Who is speaking into the microphone, until Ctrl-C."""
-    from stream.microphone import Microphone
+    from stream.steady_microphone import SteadyMicrophone
 
     stages = stages_of(*open_profile(profile, needed=True))
-    run_shown(lambda: Microphone(device_of(device)), stages, shown)
+    run_shown(lambda: SteadyMicrophone(device_of(device)), stages, shown)
 
 
 @app.command()

@@ -169,7 +169,7 @@ def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Show
 
 def _open_outputs(shown: Shown, source: str) -> "Iterator[Output]":
     from stream.captions import Srt, Vtt
-    from stream.outputs import JsonLines, Lines, Rttm
+    from stream.outputs import JsonLines, Lines, Notices, Rttm
     from stream.rttm import read_rttm
     from stream.tables import Csv, Labels
 
@@ -187,6 +187,8 @@ def _open_outputs(shown: Shown, source: str) -> "Iterator[Output]":
         yield Timeline(shown.timeline, source, reference)
     if shown.lines and not shown.dashboard:
         yield Lines(verbose=shown.verbose)
+    if not shown.dashboard and not (shown.lines and sys.stdout.isatty()):  # eyes see it once
+        yield Notices()
 
 
 def _identity(file: str) -> object:

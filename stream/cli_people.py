@@ -310,6 +310,7 @@ def enrol(
     from model.enrol import Enrolment
     from stream.enrol_screen import EnrolScreen
     from stream.quiet import quiet_libraries
+    from stream.records import Block
     from stream.session import stopped_by_signals
 
     enrolment = Enrolment(encoder)
@@ -317,7 +318,8 @@ def enrol(
         with quiet_libraries(), source, EnrolScreen(name, source.name) as screen, ExitStack() as stack:
             if source is mic:
                 stack.enter_context(stopped_by_signals(source))
-            for progress in enrolment.listen(source.blocks(), source.rate):
+            sound = (heard for heard in source.blocks() if isinstance(heard, Block))
+            for progress in enrolment.listen(sound, source.rate):
                 screen.show(progress)
                 if source is mic and progress.percent == 100:
                     source.stop()

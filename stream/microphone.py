@@ -1,109 +1,39 @@
 """Sound from a microphone, by PortAudio through `sounddevice`.
 
 The audio callback counts, copies, leaves; whoever iterates over `blocks` does the rest in a thread of its own.
-`sounddevice` is imported where it is used: a machine without PortAudio still shows help and replays files.
+A microphone that goes away is an error here; `steady_microphone` waits until it is there again.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from stream.clock import SAMPLE_RATE
+from stream.devices import InputDevice, find_input, import_sounddevice, list_inputs
 from stream.errors import DeviceError
 from stream.quiet import quiet_stderr
 from stream.records import Block, FloatArray, Loss
 from stream.ring import RingBuffer
 from stream.text import one_line
 
-__all__ = ["InputDevice", "Microphone", "find_input", "list_inputs"]
+__all__ = ["Microphone"]
 
 _CALLBACK_MS = 20  # short against the 100 ms hop, long against what a call into Python costs
 _READ_MS = 100  # most sound in one block: a late reader catches up in few steps
 _FIRST_SOUND_S = 5.0  # a Bluetooth headset takes seconds to change to its microphone profile
 _NEXT_SOUND_S = 2.0  # a device that runs calls every 20 ms; some that were unplugged just stop calling
+_ASLEEP_S = 3.0  # calls this far apart in real time say that the machine slept, or this program did
 _LONGEST_LOSS_S = 60.0  # a longer jump of the device's clock says that the machine slept, not how much was lost
 
-_NO_PORTAUDIO = (
-    "the microphone needs PortAudio, which is not installed ({}): on Debian or Ubuntu run `sudo apt install "
-    "libportaudio2`, on Fedora `sudo dnf install portaudio`; on macOS and Windows install sounddevice again"
-)
-_NO_INPUT = (
-    "no sound input was found: plug in a microphone, or allow this program to use it, and look again with "
-    "`livespeaker devices`; files need none: `livespeaker replay FILE`"
-)
+# A clock that goes on while the machine sleeps: on Linux and macOS, `time.monotonic` does not.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 
 
-@dataclass(frozen=True, slots=True)
-class InputDevice:
-    """A sound input that PortAudio found when the program started."""
-
-    index: int  # PortAudio's number for it
-    name: str
-    host_api: str  # ALSA, Core Audio, WASAPI, ...
-    channels: int  # most channels it gives, at least 1
-    rate: int  # its own sample rate, samples a second
-    is_default: bool  # used when no device is asked for
-
-
-def list_inputs() -> list[InputDevice]:
-    """All sound inputs, by number.
-
-    Raises:
-        DeviceError: PortAudio is missing or cannot start, or there is no input.
-    """
-    sd = _import_sounddevice()
-    default = sd.default.device[0]
-    inputs = [
-        InputDevice(
-            index=index,
-            name=info["name"],
-            host_api=sd.query_hostapis(info["hostapi"])["name"],
-            channels=info["max_input_channels"],
-            rate=round(info["default_samplerate"]),
-            is_default=index == default,
-        )
-        for index, info in enumerate(sd.query_devices())
-        if info["max_input_channels"] > 0
-    ]
-    if not inputs:
-        raise DeviceError(_NO_INPUT)
-    return inputs
-
-
-def find_input(inputs: Sequence[InputDevice], device: str | int | None = None) -> InputDevice:
-    """The input that the user means.
-
-    Args:
-        inputs: what there is.
-        device: a number, or its digits; a name or a part of one, in any case; None for the default. A whole name goes
-            before a part of one. One microphone seen through several host APIs is taken from the default input's.
-
-    Raises:
-        DeviceError: none or several fit.
-
-    >>> usb = InputDevice(3, "USB Audio: Mic", "ALSA", 1, 48_000, is_default=False)
-    >>> find_input([usb], "usb").index, find_input([usb], "3").index
-    (3, 3)
-    """
-    if device is None:
-        found = [each for each in inputs if each.is_default]
-    elif isinstance(device, int) or device.isdecimal():
-        found = [each for each in inputs if each.index == int(device)]
-    else:
-        wanted = device.strip().casefold()
-        found = [each for each in inputs if wanted and wanted in each.name.casefold()]
-        found = [each for each in found if each.name.casefold() == wanted] or found
-        apis = {each.host_api for each in inputs if each.is_default}
-        found = [each for each in found if each.host_api in apis] or found
-    if len(found) == 1:
-        return found[0]
-    wish = "the default input" if device is None else repr(device)
-    listed = ", ".join(f"{each.index} {each.name!r} ({each.host_api})" for each in inputs) or "none"
-    problem = "fits several inputs" if found else "is not among the inputs"
-    raise DeviceError(f"{wish} {problem}; choose one by its number with --device: {listed}")
+def _now_s() -> float:
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 class Microphone:
@@ -114,23 +44,29 @@ class Microphone:
 
     Args:
         device: see `find_input`.
+        rate: samples a second to ask for before anything else.
         buffer_s: seconds of sound kept for a reader that is late; more is lost, and counted.
 
     Attributes:
         name: the device's name.
+        device: which input it is.
         rate: samples a second of what `blocks` gives.
         latency_samples: from the air to the callback, as PortAudio states it, at `rate`.
+        began_s, heard_s: when the first sample and the last one came, on a clock that goes on while the machine sleeps;
+            None before any did.
 
     Raises:
         DeviceError: no PortAudio, no such device, or it cannot be opened or started.
     """
 
-    def __init__(self, device: str | int | None = None, *, buffer_s: float = 5.0) -> None:
-        sd = _import_sounddevice()
-        found = find_input(list_inputs(), device)
-        self.name = found.name
+    def __init__(self, device: str | int | None = None, *, rate: int = SAMPLE_RATE, buffer_s: float = 5.0) -> None:
+        sd = import_sounddevice()
+        self.device = find_input(list_inputs(), device)
+        self.name = self.device.name
+        self.began_s: float | None = None
+        self.heard_s: float | None = None
         self._portaudio_error: type[Exception] = sd.PortAudioError
-        self._stream, self.rate, channels = self._open(sd, found)
+        self._stream, self.rate, channels = self._open(sd, self.device, rate)
         self.latency_samples = round(self._stream.latency * self.rate)
         self._ring = RingBuffer(round(buffer_s * self.rate), self.rate)
         self._mono = np.zeros(self._block_samples(self.rate), dtype=np.float32)
@@ -142,9 +78,10 @@ class Microphone:
     def _block_samples(rate: int) -> int:
         return rate * _CALLBACK_MS // 1000
 
-    def _open(self, sd: Any, found: InputDevice) -> tuple[Any, int, int]:
+    def _open(self, sd: Any, found: InputDevice, asked: int) -> tuple[Any, int, int]:
         # Dictionaries keep order: the ways to open it from the best to the one that the device itself states.
-        ways = dict.fromkeys((rate, channels) for rate in (SAMPLE_RATE, found.rate) for channels in (1, found.channels))
+        rates = (asked, SAMPLE_RATE, found.rate)
+        ways = dict.fromkeys((rate, channels) for rate in rates for channels in (1, found.channels))
         reason = ""
         for rate, channels in ways:
             try:
@@ -170,6 +107,13 @@ class Microphone:
     # -- PortAudio's thread --------------------------------------------------------------------------------------
 
     def _hear(self, indata: FloatArray, frames: int, when: Any, flags: Any) -> None:
+        now_s = _now_s()
+        if self.heard_s is not None and now_s - self.heard_s > _ASLEEP_S:
+            self._ring.close()  # nobody can say what this sound follows on: what ends here can be begun again
+            return
+        self.heard_s = now_s
+        if self.began_s is None:
+            self.began_s = now_s - frames / self.rate
         taken_s = when.inputBufferAdcTime
         if flags.input_overflow:
             self._ring.skip(self._lost_samples(taken_s))
@@ -232,7 +176,7 @@ class Microphone:
                 break  # no sound for so long, though the stream was not ended
         if not self._stopped:
             raise DeviceError(
-                f"the microphone {self.name!r} stopped giving sound: see that it is plugged in and switched on, and "
+                f"the microphone {self.name!r} stopped giving sound; see that it is plugged in and switched on, and "
                 "start again, or choose another with --device (`livespeaker devices` lists them)"
             )
 
@@ -246,14 +190,7 @@ class Microphone:
         """What was lost so far."""
         return self._ring.loss
 
-
-def _import_sounddevice() -> Any:
-    try:
-        import sounddevice
-    except OSError as error:
-        raise DeviceError(_NO_PORTAUDIO.format(one_line(error))) from error
-    except Exception as error:  # PortAudioError, which has no name before the import that raises it
-        raise DeviceError(
-            f"PortAudio is installed but cannot start: {one_line(error)}; see that the sound system runs"
-        ) from error
-    return sounddevice
+    @property
+    def lag_samples(self) -> int:
+        """Samples, at `rate`, that were heard and not given yet."""
+        return self._ring.waiting

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -20,7 +21,7 @@ from stream.records import Loss, Turn
 from stream.rttm import format_rttm
 from stream.text import format_probability, safe_text, system_reason
 
-__all__ = ["JsonLines", "Lines", "Output", "Rttm", "latencies"]
+__all__ = ["JsonLines", "Lines", "Notices", "Output", "Rttm", "latencies"]
 
 JSONL_SCHEMA = 1
 """Goes up when a record changes so that an old reader would misread it; new fields and types do not."""
@@ -69,6 +70,9 @@ class Output:
 
     def gap(self, start: int, end: int) -> None:
         """Put down that the sound from sample `start` to `end` (16 kHz) was lost. Formats without gaps ignore it."""
+
+    def notice(self, at: int, text: str) -> None:
+        """Put down what happened to the source at sample `at` (16 kHz). Formats without a place for it ignore it."""
 
     def end(self, duration: int, loss: Loss, gaps: int) -> None:
         """Put down that the stream ended by itself after `duration` samples at 16 kHz, with what was lost."""
@@ -134,6 +138,7 @@ class JsonLines(Output):
      "guess_latency_s": 0.522}
     {"type": "turn", "start_s": 12.3, "end_s": 15.8, "name": "alice", "probability": 0.9712, "final": true,
      "guess_latency_s": 0.522, "final_latency_s": 5.322}
+    {"type": "notice", "at_s": 20.0, "text": "the microphone 'USB Mic' stopped giving sound; waiting for it"}
     {"type": "gap", "start_s": 20.0, "end_s": 20.2}
     {"type": "end", "duration_s": 61.0, "loss": {"overflows": 0, "overruns": 1, "samples": 3200}, "gaps": 1}
     ```
@@ -172,6 +177,10 @@ class JsonLines(Output):
     def gap(self, start: int, end: int) -> None:
         """Put down lost sound."""
         self._record(type="gap", start_s=_seconds(start), end_s=_seconds(end))
+
+    def notice(self, at: int, text: str) -> None:
+        """Put down what happened to the source."""
+        self._record(type="notice", at_s=_seconds(at), text=text)
 
     def end(self, duration: int, loss: Loss, gaps: int) -> None:
         """Put down the end: `duration` in samples at 16 kHz, the losses at the source's rate."""
@@ -231,10 +240,32 @@ class Lines(Output):
         """Put down lost sound."""
         self._put(f"# {_span(start, end)}  {samples_to_seconds(end - start):.1f} s of sound lost")
 
+    def notice(self, at: int, text: str) -> None:
+        """Put down what happened to the source."""
+        self._put(f"# {format_seconds(samples_to_seconds(at))}  {safe_text(text)}")
+
     def end(self, duration: int, loss: Loss, gaps: int) -> None:
         """Put down what was lost, if anything was."""
         if loss or gaps:
             self._put(f"# {format_seconds(samples_to_seconds(duration))}  lost on the way: {loss}, {gaps} gaps")
+
+
+class Notices(Output):
+    """What happened to the source, on standard error."""
+
+    def __init__(self) -> None:
+        """Nothing is opened: standard error is whatever it is when there is something to say."""
+
+    def write(self, turn: Turn) -> None:
+        """Decisions are not for it."""
+
+    def notice(self, at: int, text: str) -> None:
+        """Tell what happened to the source."""
+        with suppress(OSError, ValueError):  # nobody is there to be told
+            print(f"{format_seconds(samples_to_seconds(at))}  {safe_text(text)}", file=sys.stderr)  # noqa: T201
+
+    def close(self) -> None:
+        """Nothing was opened."""
 
 
 def latencies(turn: Turn) -> dict[str, float]:

@@ -29,6 +29,7 @@ _LOUD_DB = -18.0
 _CLIPPING_DB = -9.0  # speech peaks some 12 dB above its RMS: from here on it is surely clipped
 _MUTED_AFTER = 3 * SAMPLE_RATE  # digital silence this long after the last turn is no pause between two turns
 _LIKELY = 0.05  # who is at least this likely is not folded away while others can be
+_LAG_S = 0.5  # sound that waits this long makes a guess late
 _HOP_BUDGET_MS = 100.0  # a hop lasts this long: what takes longer falls behind
 
 
@@ -69,6 +70,8 @@ def now_panel(snapshot: Snapshot, width: int, *, spacious: bool) -> list[Text]:
 
 def level_panel(snapshot: Snapshot, width: int) -> Text:
     """How loud the last hop was."""
+    if snapshot.notice:
+        return Text.assemble(("level  ", "dim"), (f"! {cut(snapshot.notice, max(width - 9, 1))}", f"bold {_ALARM}"))
     level_db = snapshot.level_db
     if not level_db > -math.inf:  # digital silence, or no number at all
         quiet_since = snapshot.turns[-1].end if snapshot.turns else 0
@@ -181,8 +184,9 @@ def status_panel(snapshot: Snapshot, width: int) -> list[Text]:
     source = cut(snapshot.source, max(width - len(clock) - len(state) - 4, 1), pad=True)
     loss = snapshot.loss
     hop_ms = snapshot.hop_ms if math.isfinite(snapshot.hop_ms) else 0.0
+    lag_s, latency_s = (samples_to_seconds(each) for each in (snapshot.lag_samples, snapshot.latency_samples))
     items = [
-        (f"latency {1000 * samples_to_seconds(snapshot.latency_samples):.0f} ms", False),
+        (f"lag {lag_s:.1f} s", True) if lag_s >= _LAG_S else (f"latency {1000 * latency_s:.0f} ms", False),
         (f"{hop_ms:5.1f} ms/hop", hop_ms > _HOP_BUDGET_MS),
         (f"overflows {loss.overflows}", loss.overflows > 0),
         (f"overruns {loss.overruns}", loss.overruns > 0),
@@ -201,6 +205,8 @@ def status_panel(snapshot: Snapshot, width: int) -> list[Text]:
 def _waiting_for(snapshot: Snapshot) -> str:
     if snapshot.done:
         return "the end"
+    if snapshot.notice:
+        return "no sound"
     if snapshot.now == 0:
         return "waiting for sound…"
     return "listening…" if snapshot.speech >= 0.5 else "silence"

@@ -13,7 +13,7 @@ from stream.decide import Decide
 from stream.hop_sound import HopSound
 from stream.latency import Stamp
 from stream.mfcc import Mfcc
-from stream.records import Block, Embedding, Frames, Gap, Loss, Scores, Snapshot, Turn
+from stream.records import Block, Embedding, Frames, Gap, Loss, Notice, Scores, Snapshot, Turn
 from stream.resample import Resampler
 
 __all__ = ["Recognizer", "Stages"]
@@ -152,6 +152,8 @@ class Recognizer:
         self._turns: deque[Turn] = deque(maxlen=SHOWN_TURNS)
         self._talk: dict[str, int] = {}
         self.loss = Loss()  # the source's, as last told by `push`
+        self._lag = 0  # the source's, as last told by `push`, at 16 kHz
+        self._notice = ""
         self.snapshot = self._take_snapshot(done=False)
 
     @property
@@ -174,12 +176,13 @@ class Recognizer:
         """Jumps of the source's clock so far."""
         return self._gaps
 
-    def push(self, block: Block, loss: Loss | None = None) -> list[Turn | Gap]:
+    def push(self, block: Block, loss: Loss | None = None, lag: int = 0) -> list[Turn | Gap]:
         """What this block brings: final and tentative turns, and a gap when sound is missing before it.
 
         Args:
             block: the next sound.
             loss: what the source has lost so far.
+            lag: samples, at the source's rate, that are there after this block and wait.
         """
         began, hops = time.perf_counter(), self._chain.hops
         events: list[Turn | Gap] = []
@@ -196,10 +199,23 @@ class Recognizer:
         self._expected = block.start + len(block.samples)
         events += self._chain.push(block)
         self.loss = loss or self.loss
+        self._lag = round(lag * SAMPLE_RATE / self._rate)
         done = self._chain.hops - hops
         if done:
             spent = (time.perf_counter() - began) * 1e3 / done
             self._hop_ms += (spent - self._hop_ms) * (HOP_MS_SHARE if self._hop_ms else 1.0)
+        self._note(events)
+        return events
+
+    def notice(self, notice: Notice, source: str) -> list[Turn | Gap]:
+        """Show what the source says of itself; where no sound comes for a while, the turns so far are over.
+
+        Args:
+            notice: what it says.
+            source: what it is called from now on.
+        """
+        events: list[Turn | Gap] = [*self._begin_anew()] if notice.waiting else []
+        self._source, self._notice = source, notice.text if notice.waiting else ""
         self._note(events)
         return events
 
@@ -242,4 +258,6 @@ class Recognizer:
             loss=self.loss,
             gaps=self._gaps,
             done=done,
+            lag_samples=self._lag,
+            notice=self._notice,
         )

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile as sf
 
 from stream.errors import OutputError, UsageError
-from stream.records import Block, FloatArray, Loss
+from stream.records import Block, FloatArray, Loss, Notice
 from stream.session import Source
 from stream.text import safe_text, system_reason
 
@@ -187,15 +187,21 @@ class Recorded:
         """The source's."""
         return self._source.loss
 
-    def blocks(self) -> Iterator[Block]:
-        """The source's sound, until it ends or is stopped.
+    @property
+    def lag_samples(self) -> int:
+        """The source's."""
+        return self._source.lag_samples
+
+    def blocks(self) -> Iterator[Block | Notice]:
+        """What the source gives, until it ends or is stopped.
 
         Raises:
             OutputError: the recording cannot be written any more.
         """
-        for block in self._source.blocks():
-            self._recording.write(block)
-            yield block
+        for heard in self._source.blocks():
+            if isinstance(heard, Block):
+                self._recording.write(heard)
+            yield heard
 
     def stop(self) -> None:
         """Stop the source."""

@@ -18,6 +18,7 @@ __all__ = [
     "Frames",
     "Gap",
     "Loss",
+    "Notice",
     "Scores",
     "Snapshot",
     "Turn",
@@ -111,6 +112,14 @@ class Gap:
     end: int  # first sample there again, at 16 kHz
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a source says of itself, among its blocks: a microphone went away, came back, or is muted."""
+
+    text: str  # one line, safe to show
+    waiting: bool = False  # no sound comes until the next notice
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Snapshot:
     """All that a screen shows, at one moment. The recognizer replaces it whole; the screen only reads."""
@@ -129,3 +138,5 @@ class Snapshot:
     loss: Loss  # what the source lost
     gaps: int  # jumps in the clock
     done: bool = False  # the stream has ended
+    lag_samples: int = 0  # sound, at 16 kHz, that was heard and waits to be looked at
+    notice: str = ""  # why no sound comes, while none does

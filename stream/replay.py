@@ -75,6 +75,7 @@ class WavReplay:
     """
 
     latency_samples = 0
+    lag_samples = 0  # it waits for whoever is late
 
     def __init__(self, path: str | Path, *, speed: float | None = 1.0) -> None:
         _check_speed(speed)

@@ -45,6 +45,7 @@ class Resampler:
 
     Args:
         rate: samples a second of the blocks to come.
+        to: samples a second of what comes out.
 
     Raises:
         UsageError: see `check_rate`.
@@ -55,9 +56,10 @@ class Resampler:
     (160000, 16000, 16000)
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, to: int = SAMPLE_RATE) -> None:
         check_rate(rate)
         self.rate = rate
+        self._to = to
         self._stream: soxr.ResampleStream | None = None  # None between a gap or the end and the next block
         self._expected = 0  # where the next block starts if nothing is lost, at `rate`
         self._next = 0  # where the next output starts, at 16 kHz
@@ -68,7 +70,7 @@ class Resampler:
 
         From 0 at 16 kHz over some 600 (38 ms) at 48 kHz and 660 (41 ms) at 44.1 kHz to 1,868 (117 ms) at 8 kHz.
         """
-        return 0 if self.rate == SAMPLE_RATE else _most_held_back(self.rate)
+        return 0 if self.rate == self._to else _most_held_back(self.rate, self._to)
 
     def push(self, block: Block) -> list[Block]:
         """Take a block and give what is ready.
@@ -89,13 +91,13 @@ class Resampler:
             )
         gap = block.start > self._expected
         self._expected = block.start + len(block.samples)
-        if self.rate == SAMPLE_RATE:
+        if self.rate == self._to:
             return [block] if len(block.samples) else []
         out = self.flush() if gap else []
         if self._stream is None:
             # At least one sample after what is out: rounding must not hide a gap of a sample or two.
-            self._next = max(round(block.start * SAMPLE_RATE / self.rate), self._next + gap)
-            self._stream = soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="float32", quality=_QUALITY)
+            self._next = max(round(block.start * self._to / self.rate), self._next + gap)
+            self._stream = soxr.ResampleStream(self.rate, self._to, 1, dtype="float32", quality=_QUALITY)
         return out + self._emit(self._stream.resample_chunk(np.ascontiguousarray(block.samples)))
 
     def flush(self) -> list[Block]:
@@ -109,22 +111,22 @@ class Resampler:
     def _emit(self, samples: FloatArray) -> list[Block]:
         if not len(samples):
             return []
-        block = Block(self._next, samples)
+        block = Block(self._next, samples, self._to)
         self._next += len(samples)
         return [block]
 
 
 @functools.cache
-def _most_held_back(rate: int) -> int:
+def _most_held_back(rate: int, to: int) -> int:
     # Resampling in blocks (soxr convolves by FFT) holds back an amount that grows with each push and falls when a block
     # is full, whatever the samples are. Two seconds, a millisecond at a time, show the peak to within one piece, which
     # is added: finer pieces may come closer to it. 6 to 18 ms of work, once for each rate.
-    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality=_QUALITY)
+    stream = soxr.ResampleStream(rate, to, 1, dtype="float32", quality=_QUALITY)
     piece = rate // 1000
     silence = np.zeros(piece, dtype=np.float32)
     held = 0.0
     given = 0
     for taken in range(piece, 2 * rate, piece):
         given += len(stream.resample_chunk(silence))
-        held = max(held, taken * SAMPLE_RATE / rate - given)
-    return math.ceil(held + piece * SAMPLE_RATE / rate)
+        held = max(held, taken * to / rate - given)
+    return math.ceil(held + piece * to / rate)

@@ -164,6 +164,11 @@ class RingBuffer:
         self._overrun_samples += newest - self._position
         self._position = newest
 
+    @property
+    def waiting(self) -> int:
+        """Samples that were written and neither read nor lost yet: how late the reader is."""
+        return min(self._published - self._position, self.capacity)
+
     # -- either side ---------------------------------------------------------------------------------------------
 
     @property

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 
 from stream.outputs import Output
 from stream.recognizer import Recognizer
-from stream.records import Block, Gap, Loss, Turn
+from stream.records import Block, Gap, Loss, Notice, Turn
 
 __all__ = ["Source", "run_session", "stopped_by_signals"]
 
@@ -34,8 +34,12 @@ class Source(Protocol):
     def loss(self) -> Loss:
         """What was lost so far."""
 
-    def blocks(self) -> Iterator[Block]:
-        """The sound, until it ends or is stopped."""
+    @property
+    def lag_samples(self) -> int:
+        """Samples, at `rate`, that it has and that nobody has taken yet."""
+
+    def blocks(self) -> Iterator[Block | Notice]:
+        """The sound, until it ends or is stopped, and what there is to say of it."""
 
     def stop(self) -> None:
         """Make `blocks` end; may be called from a signal handler."""
@@ -56,8 +60,13 @@ def run_session(source: Source, recognizer: Recognizer, outputs: Sequence[Output
     """
     try:
         with stopped_by_signals(source):
-            for block in source.blocks():
-                _write(recognizer.push(block, source.loss), outputs)
+            for heard in source.blocks():
+                if isinstance(heard, Notice):
+                    _write(recognizer.notice(heard, source.name), outputs)
+                    for output in outputs:
+                        output.notice(recognizer.duration, heard.text)
+                else:
+                    _write(recognizer.push(heard, source.loss, source.lag_samples), outputs)
     finally:
         _write(recognizer.flush(), outputs)
         for output in outputs:

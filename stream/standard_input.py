@@ -50,6 +50,7 @@ class StandardInput:
 
     name = "standard input"
     latency_samples = 0
+    lag_samples = 0  # it waits for whoever is late
 
     def __init__(self, stream: BinaryIO, *, rate: int = SAMPLE_RATE, channels: int = 1) -> None:
         check_rate(rate)

@@ -22,11 +22,13 @@ import pytest
 START_S = 30.0  # a loaded machine may be slow; a server that cannot start exits sooner
 
 SCRIPT = """\
-load-module module-null-sink sink_name=sink rate={rate} channels=1 format=float32le
+load-module {sink}
 load-module module-native-protocol-unix socket={folder}/native auth-anonymous=1 auth-cookie-enabled=0
 set-default-sink sink
 set-default-source sink.monitor
 """
+
+SINK = "module-null-sink sink_name=sink rate={rate} channels=1 format=float32le"
 
 # The whole configuration of ALSA, so that no device of the machine's own is seen.
 ALSA = """\
@@ -54,6 +56,7 @@ class Pulse:
 
     env: dict[str, str]  # for a process that is to play to it or to listen to it
     server: subprocess.Popen[bytes]
+    rate: int  # of the microphone
 
     def play(self, path: Path) -> "subprocess.Popen[bytes]":
         """Start to play a file into the sink, in real time; the process ends when all of it was played.
@@ -69,6 +72,23 @@ class Pulse:
             ["pactl", "list", "short", "source-outputs"], env=self.env, check=True, capture_output=True, text=True
         )
         return len(listed.stdout.splitlines())
+
+    def unplug(self) -> None:
+        """Take the microphone away while it is listened to; the server stays."""
+        self._control("unload-module", "module-null-sink")
+
+    def plug_in(self, rate: int | None = None) -> None:
+        """Bring it back, perhaps with another rate."""
+        self._control("load-module", *SINK.format(rate=rate or self.rate).split())
+        self._control("set-default-sink", "sink")
+        self._control("set-default-source", "sink.monitor")
+
+    def suspend(self, asleep: bool) -> None:
+        """Let the microphone sleep, so that it is there and gives nothing, or wake it."""
+        self._control("suspend-sink", "sink", str(int(asleep)))
+
+    def _control(self, *command: str) -> None:
+        subprocess.run(["pactl", *command], env=self.env, check=True, stdout=subprocess.DEVNULL)
 
     def kill(self) -> None:
         """Take the microphone away while it is listened to."""
@@ -96,7 +116,7 @@ def run_pulse(rate: int = 16_000) -> Iterator[Pulse]:
         }
         Path(folder, "alsa.conf").write_text(ALSA)
         Path(folder, "client.conf").write_text("autospawn = no\nenable-shm = no\n")
-        Path(folder, "script.pa").write_text(SCRIPT.format(rate=rate, folder=folder))
+        Path(folder, "script.pa").write_text(SCRIPT.format(sink=SINK.format(rate=rate), folder=folder))
         log = Path(folder, "log")
         command = ["pulseaudio", "-n", "-F", f"{folder}/script.pa", "--daemonize=no", "--use-pid-file=no"]
         command += ["--exit-idle-time=-1", "--realtime=no", "--high-priority=no", "--disable-shm=yes"]
@@ -110,7 +130,7 @@ def run_pulse(rate: int = 16_000) -> Iterator[Pulse]:
             )
         try:
             _wait_until_ready(server, env, log)
-            yield Pulse(env, server)
+            yield Pulse(env, server, rate)
         finally:
             server.send_signal(signal.SIGTERM)
             try:

@@ -13,7 +13,7 @@ import pytest
 
 from stream.clock import seconds_to_samples
 from stream.errors import OutputError
-from stream.outputs import JsonLines, Lines, Rttm
+from stream.outputs import JsonLines, Lines, Notices, Rttm
 from stream.records import Loss, Turn
 from tests.test_text import EVIL, NAMES, harmful
 
@@ -211,7 +211,7 @@ def test_standard_output_keeps_the_order_and_stays_open():
 def program(body: str) -> str:
     lines = body.strip("\n").split("\n")
     indent = len(lines[0]) - len(lines[0].lstrip())
-    head = "import sys\nfrom stream.outputs import JsonLines, Lines, Rttm\nfrom stream.records import Turn\n"
+    head = "import sys\nfrom stream.outputs import JsonLines, Lines, Notices, Rttm\nfrom stream.records import Turn\n"
     return head + "\n".join(line[indent:] for line in lines)
 
 
@@ -223,3 +223,21 @@ def python(body: str, **env: str) -> subprocess.CompletedProcess:
         env={**os.environ, **env},
         timeout=60,
     )
+
+
+def test_what_happens_to_the_source_is_told_where_there_is_a_place_for_it(tmp_path, capsys):
+    jsonl, plain, rttm = tmp_path / "out.jsonl", tmp_path / "out.txt", tmp_path / "out.rttm"
+    for output in (JsonLines(jsonl, "mic"), Lines(plain), Rttm(rttm, "mic"), Notices()):
+        with output:
+            output.notice(24_000, f"{EVIL} is gone")
+    assert json.loads(jsonl.read_text("utf-8").splitlines()[1]) == {
+        "type": "notice",
+        "at_s": 1.5,
+        "text": f"{EVIL} is gone",
+    }
+    assert not rttm.read_text("utf-8")
+    for told in (plain.read_text("utf-8"), "# " + capsys.readouterr().err):
+        assert told.startswith("# 00:01.5  ")
+        assert told.endswith(" is gone\n")
+        assert told.count("\n") == 1
+        assert not harmful(told[:-1])

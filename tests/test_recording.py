@@ -193,7 +193,7 @@ def test_ffmpeg_finds_nothing_wrong_with_it(ending: str, tmp_path: Path) -> None
 class Given:
     """A source that is a list."""
 
-    name, rate, latency_samples, loss = "list", 16_000, 7, "lost"
+    name, rate, latency_samples, loss, lag_samples = "list", 16_000, 7, "lost", 9
 
     def __init__(self, sound: list[Block]) -> None:
         self.sound, self.calls = sound, []
@@ -216,7 +216,8 @@ def test_a_recorded_source_is_the_source(tmp_path: Path) -> None:
     sound = list(blocks(noise(16_000)[:, 0], 1_600))
     given = Given(sound)
     with open_recording(tmp_path / "x.wav", 16_000) as recording, Recorded(given, recording) as source:
-        assert (source.name, source.rate, source.latency_samples, source.loss) == ("list", 16_000, 7, "lost")
+        assert (source.name, source.rate, source.latency_samples) == ("list", 16_000, 7)
+        assert (source.loss, source.lag_samples) == ("lost", 9)
         for count, block in enumerate(source.blocks(), 1):
             assert block is sound[count - 1]
             assert recording.samples == 1_600 * count  # before anybody has it

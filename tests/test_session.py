@@ -16,7 +16,7 @@ import pytest
 from stream.errors import DeviceError, OutputError
 from stream.outputs import JsonLines, Output
 from stream.recognizer import Recognizer
-from stream.records import Block, Gap, Loss, Turn
+from stream.records import Block, Gap, Loss, Notice, Turn
 from stream.session import run_session
 from tests.people import posix
 from tests.talk import blocks, conversation, final, recognize, stages
@@ -25,7 +25,7 @@ from tests.talk import blocks, conversation, final, recognize, stages
 class Heard:
     """A source that is a list; `stop` ends it, and it can do something before a block."""
 
-    name, rate, latency_samples = "list", 16_000, 0
+    name, rate, latency_samples, lag_samples = "list", 16_000, 0, 0
 
     def __init__(self, sound: list[Block], *, before: dict[int, object] | None = None) -> None:
         self.loss = Loss()
@@ -102,6 +102,31 @@ def test_gaps_and_losses_are_told(sound: list[Block]) -> None:
     assert [event for event in kept.events if isinstance(event, Gap)] == [Gap(64_000, 80_000)]
     assert kept.ended == [(8 * 16_000, lost, 1)]
     assert listener.snapshot.loss == lost
+
+
+class Lost(Heard):
+    """A source that says after 4 s that it is gone, and after that what it is now."""
+
+    def blocks(self) -> Iterator[Block | Notice]:  # type: ignore[override]
+        for block in super().blocks():
+            if block.start == 64_000:
+                yield Notice("it is gone; waiting for it", waiting=True)
+                self.name = "another"
+                yield Notice("listening to 'another'")
+            yield block
+
+
+def test_a_source_that_waits_is_told_and_ends_the_turn(sound: list[Block]) -> None:
+    kept, listener = Kept(), recognizer()
+    shown: list[tuple[str, str, int]] = []
+    kept.notice = lambda at, text: shown.append((text, listener.snapshot.notice, len(final(kept.events))))  # type: ignore[method-assign]
+    run_session(Lost(sound), listener, [kept])
+    assert shown == [
+        ("it is gone; waiting for it", "it is gone; waiting for it", 1),  # who was speaking is final at once
+        ("listening to 'another'", "", 1),
+    ]
+    assert final(kept.events)[0] == final(recognize(sound[:40]))[0]
+    assert listener.snapshot.source == "another"
 
 
 def test_a_source_that_fails_half_way_loses_nothing_that_was_heard(sound: list[Block], tmp_path: Path) -> None:
