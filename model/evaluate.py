@@ -27,7 +27,18 @@ from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import FileError, UsageError
 from stream.text import safe_text, system_reason
 
-__all__ = ["PEER", "WHOLE", "Crop", "Figures", "Verification", "cut_crops", "ratio_to_peer", "to_json", "verify"]
+__all__ = [
+    "PEER",
+    "WHOLE",
+    "Crop",
+    "Figures",
+    "Verification",
+    "ask_peer",
+    "cut_crops",
+    "ratio_to_peer",
+    "to_json",
+    "verify",
+]
 
 # Ours as it scores live, against its cohort; its embeddings alone, for programs; and the peer.
 OURS, COSINE, PEER = "livespeaker", "cosines", "resemblyzer"
@@ -170,7 +181,8 @@ def verify(
     systems: dict[str, tuple[list[NDArray[np.float32]], Callable[[NDArray[np.floating]], NDArray[np.floating]]]]
     systems = {OURS: (ours, against_cohort), COSINE: (ours, cosine)}
     if peer_python is not None:
-        theirs = _peers(every, peer_python, lambda done: on_done(PEER, done, len(every)))
+        crops_heard = [crop.samples for crop in every]
+        theirs = ask_peer(crops_heard, peer_python, lambda done: on_done(PEER, done, len(every)))
         systems[PEER] = theirs, cosine
     figures, trials = [], {}
     for system, (vectors, score) in systems.items():
@@ -197,11 +209,22 @@ def _ours(crops: Sequence[Crop], encoder: Encoder, on_done: Callable[[int], None
         yield vectors[0]  # all zeros where no speech was heard: as like to one as to another
 
 
-def _peers(crops: Sequence[Crop], python: Path, on_done: Callable[[int], None]) -> list[NDArray[np.float32]]:
+def ask_peer(
+    crops: Sequence[NDArray[np.float32]], python: Path, on_done: Callable[[int], None] = lambda _: None
+) -> list[NDArray[np.float32]]:
+    """What Resemblyzer makes of some sound: (256,) of unit length for each.
+
+    Args:
+        crops: (n,) each, mono at 16 kHz.
+        python: of an environment that has it.
+        on_done: called with the number of crops that are done.
+
+    Raises:
+        UsageError: it cannot be asked.
+    """
     with TemporaryDirectory(prefix="livespeaker-peer-") as folder:
         asked, said = Path(folder, "crops.npz"), Path(folder, "vectors.npz")
-        samples = np.concatenate([crop.samples for crop in crops])
-        np.savez(asked, samples=samples, lengths=[len(crop.samples) for crop in crops])
+        np.savez(asked, samples=np.concatenate(crops), lengths=[len(crop) for crop in crops])
         # -I: else the names of this package's files would hide those of the standard library.
         command = [str(python), "-I", str(peer.__file__), str(asked), str(said)]
         try:

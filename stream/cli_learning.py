@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
-from stream.cli_shared import check_results, say, write_text
+from stream.cli_shared import JsonOption, check_results, say, write_text
+from stream.cli_stream import stream
 
 __all__ = ["evaluate", "pretrain"]
 
 MOST_COLUMNS = 12  # people in a matrix of 80 columns
-
-JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE", help="All figures; - is for a pipe.")]
 
 
 def pretrain(
@@ -44,6 +43,7 @@ def pretrain(
 
 
 evaluate = typer.Typer(help="Measure on recordings of your own.", no_args_is_help=True)
+evaluate.command()(stream)
 
 
 @evaluate.command()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DeviceOption",
+    "JsonOption",
     "ProfileOption",
     "SpeedOption",
     "check_results",
@@ -45,6 +46,9 @@ DeviceOption = Annotated[
 
 
 SpeedOption = Annotated[str, typer.Option("--speed", metavar="1|N|max", help="How fast: 1 is as it was recorded.")]
+
+
+JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE", help="All figures; - is for a pipe.")]
 
 
 def say(line: str) -> None:

@@ -14,7 +14,7 @@ from stream.errors import FileError
 from stream.records import Turn
 from stream.text import safe_text, system_reason
 
-__all__ = ["format_rttm", "read_rttm"]
+__all__ = ["format_rttm", "read_rttm", "rttm_name"]
 
 # What else a line of RTTM may be, by the evaluation plan; none of it says who spoke.
 _OTHER_RTTM = re.compile(
@@ -35,7 +35,7 @@ def format_rttm(turn: Turn, file_id: str) -> str:
     # The duration is that between the rounded ends: neighbouring turns still meet when read back.
     start_ms, end_ms = (samples_to_milliseconds(at) for at in (turn.start, turn.end))
     times = f"{start_ms / 1000:.3f} {(end_ms - start_ms) / 1000:.3f}"
-    return f"SPEAKER {_field(file_id)} 1 {times} <NA> <NA> {_field(turn.name)} <NA> <NA>"
+    return f"SPEAKER {rttm_name(file_id)} 1 {times} <NA> <NA> {rttm_name(turn.name)} <NA> <NA>"
 
 
 def read_rttm(path: str | Path) -> list[Turn]:
@@ -78,7 +78,12 @@ def read_rttm(path: str | Path) -> list[Turn]:
     return turns
 
 
-def _field(text: str) -> str:
+def rttm_name(text: str) -> str:
+    """A name or a file id as RTTM has it.
+
+    >>> rttm_name("Anna Maria"), rttm_name("")
+    ('Anna_Maria', '<NA>')
+    """
     return safe_text("".join("_" if character.isspace() else character for character in text)) or "<NA>"
 
 
