@@ -87,6 +87,11 @@ class Shown:
             if str(file) != _STANDARD_OUTPUT and _identity(str(file)) == _identity(written):
                 raise UsageError(f"{option} would write over {safe_text(str(file))}, which is read; give another file")
 
+    @property
+    def written(self) -> list[str]:
+        """The files that hold something when a session has ended."""
+        return [file for _, file in self._files() if file != _STANDARD_OUTPUT]
+
     def _files(self) -> Iterator[tuple[str, str]]:
         for name in _FILES:
             file = getattr(self, name)
@@ -102,7 +107,8 @@ class Shown:
     def dashboard(self) -> bool:
         """There is a terminal that can draw it."""
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        return self.lines and not self.plain and sys.stdout.isatty() and utf8
+        draws = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")  # an editor's shell, a log
+        return self.lines and not self.plain and sys.stdout.isatty() and utf8 and draws
 
 
 def shown_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -136,6 +142,7 @@ def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Show
     from stream.recognizer import Recognizer
     from stream.recording import Recorded, check_recording_path, open_recording
     from stream.session import run_session
+    from stream.summary import Summary
     from stream.timeline import check_timeline_path
 
     if shown.record:
@@ -144,7 +151,8 @@ def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Show
         check_timeline_path(shown.timeline)
     with ExitStack() as stack:
         source = heard = open_source()
-        outputs = [*also, *(stack.enter_context(output) for output in _open_outputs(shown, source.name))]
+        summary = Summary(source.name)
+        outputs = [summary, *also, *(stack.enter_context(output) for output in _open_outputs(shown, source.name))]
         if shown.record:
             heard = Recorded(source, stack.enter_context(open_recording(shown.record, source.rate)))
         recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
@@ -163,6 +171,9 @@ def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Show
         with Lines() as lines:
             for turn in recognizer.snapshot.turns:
                 lines.write(turn)
+    if shown.dashboard or shown.verbose:
+        for line in summary.lines(shown.written):
+            say(line)
     if warning := getattr(source, "warning", None):  # what came was heard and told; the rest is still to be had
         raise FileError(f"{warning}; get it again whole")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stream.clock import format_seconds, samples_to_seconds
 from stream.outputs import Output
-from stream.records import Turn
+from stream.records import Loss, Turn
 from stream.rttm import read_rttm
 
 __all__ = ["CONVERSATION", "ENROLMENT", "Collect", "report"]
@@ -25,6 +25,11 @@ class Collect(Output):
     def __init__(self) -> None:
         self.turns: list[Turn] = []
         self.guesses: list[Turn] = []
+        self.duration: int | None = None  # samples at 16 kHz that were heard; None before the end
+
+    def end(self, duration: int, loss: Loss, gaps: int) -> None:  # noqa: ARG002 - a file loses nothing
+        """Keep how long it was."""
+        self.duration = duration
 
     def write(self, turn: Turn) -> None:
         """Keep it."""
@@ -39,7 +44,8 @@ def report(heard: Collect) -> Iterator[str]:
     right = 0
     yield ""
     yield "  from     to       said by    heard as"
-    reference = read_rttm(CONVERSATION.with_suffix(".rttm"))
+    said = read_rttm(CONVERSATION.with_suffix(".rttm"))
+    reference = [turn for turn in said if heard.duration is None or turn.end <= heard.duration]
     for turn in reference:
         name = _who(turn, heard.turns)
         right += name == turn.name
@@ -47,6 +53,8 @@ def report(heard: Collect) -> Iterator[str]:
         start, end = (format_seconds(samples_to_seconds(at)) for at in (turn.start, turn.end))
         yield f"  {start}  {end}  {turn.name:<10} {name}{mark}"
     yield ""
+    if len(reference) < len(said):
+        yield f"Stopped before the other {len(said) - len(reference)} turns were over."
     yield f"{right} of {len(reference)} turns have the right name. The voices are synthetic; yours are harder."
     yield ""
     yield "Now with your own voice:"

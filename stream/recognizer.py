@@ -24,6 +24,8 @@ SHOWN_TURNS = 100
 LOOK_HOPS = 10
 # Weight of the newest hop in the mean time that a hop takes.
 HOP_MS_SHARE = 0.05
+# Of full scale: what stands there was cut off by the converter.
+CLIPPED = 0.985
 
 
 class EncoderStage(Protocol):
@@ -97,6 +99,11 @@ class _Chain:
         """RMS of the last hop, dB relative to full scale; -inf in digital silence."""
         power = float(self._recent @ self._recent) / HOP_SAMPLES
         return 10.0 * float(np.log10(power)) if power > 0.0 else -np.inf
+
+    @property
+    def clipped(self) -> int:
+        """Samples of the last hop at full scale."""
+        return int(np.count_nonzero(np.abs(self._recent) >= CLIPPED))
 
     def push(self, block: Block) -> list[Turn]:
         return [turn for sound in self.resampler.push(block) for turn in self._hear(sound)]
@@ -260,4 +267,5 @@ class Recognizer:
             done=done,
             lag_samples=self._lag,
             notice=self._notice,
+            clipped=chain.clipped,
         )

@@ -140,3 +140,4 @@ class Snapshot:
     done: bool = False  # the stream has ended
     lag_samples: int = 0  # sound, at 16 kHz, that was heard and waits to be looked at
     notice: str = ""  # why no sound comes, while none does
+    clipped: int = 0  # samples of the last hop that stood at full scale

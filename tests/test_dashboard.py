@@ -8,12 +8,18 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
+from stream.calm import Calm
 from stream.dashboard import Dashboard, render
+from stream.footer import Footer
+from stream.letters import large
+from stream.panels import last_minute_panel
 from stream.records import UNKNOWN, Loss, Snapshot, Turn
 from tests.test_text import EVIL, NAMES, harmful
 
@@ -53,9 +59,7 @@ def crowd(n: int) -> Snapshot:
 
 def lines(snapshot: Snapshot, width: int = 80, height: int = 24) -> list[str]:
     """What is on the screen, without any colour."""
-    console = Console(file=io.StringIO(), width=width, height=height, color_system=None, record=True)
-    console.print(render(snapshot, width, height), end="")
-    return console.export_text(styles=False).split("\n")[:-1]
+    return [line.plain for line in render(snapshot, width, height)]
 
 
 def text(snapshot: Snapshot, width: int = 80, height: int = 24) -> str:
@@ -89,6 +93,37 @@ def test_a_microphone_that_is_gone_and_sound_that_waits_are_on_the_screen():
     assert "! lag 2.5 s" in text(but(TALK, lag_samples=40_000))
 
 
+MIRIAM = "\u05de\u05e8\u05d9\u05dd"
+MINUTE = but(
+    TALK,
+    turns=tuple(
+        Turn(start * S, end * S, name, sure / 100, True)
+        for start, end, name, sure in [
+            (20, 26, "bob", 95),
+            (27, 33, "chloë", 90),
+            (34, 36, UNKNOWN, 70),
+            (37, 50, "alice", 97),
+            (51, 58, "bob", 96),
+            (60, 65, "alice", 99),
+            (65, 71, "chloë", 61),
+        ]
+    ),
+    talk_samples={"bob": 13 * S, "chloë": 12 * S, UNKNOWN: 2 * S, "alice": 18 * S},
+)
+SCREENS = {
+    "sure": MINUTE,
+    "guess": but(MINUTE, current=Turn(72 * S, 73 * S, "alice", 0.41, False), probabilities=(0.41, 0.2, 0.1, 0.29)),
+    "scripts": but(
+        MINUTE,
+        names=(MIRIAM, "宇宙太郎", "กิตติ", UNKNOWN),
+        current=Turn(72 * S, 75 * S, "宇宙太郎", 0.9, True),
+        turns=(Turn(30 * S, 40 * S, MIRIAM, 0.9, True), Turn(41 * S, 60 * S, "กิตติ", 0.9, True)),
+        talk_samples={MIRIAM: 10 * S, "กิตติ": 19 * S},
+    ),
+    "silence": but(MINUTE, current=None, probabilities=(0.0,) * 4, speech=0.02, level_db=-58.0),
+}
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("name", EXTREMES)
 def test_every_snapshot_fills_the_screen_exactly(name, size):
@@ -112,8 +147,10 @@ def test_a_guess_and_a_sure_name_differ_without_colour():
 
 
 def test_who_speaks_is_named_with_probability_and_nobody_in_silence():
-    assert "alice" in lines(TALK)[2]
+    for drawn, line in zip(large("alice", 80), lines(TALK)[1:4], strict=True):
+        assert line.startswith(f"┃   {drawn} ")
     assert "97 %" in lines(TALK)[2]
+    assert "alice" in lines(TALK, 60, 15)[1]  # there is no room for large letters
     for snapshot, word in [
         (SILENCE, "silence"),
         (but(SILENCE, speech=0.9), "listening…"),
@@ -126,16 +163,16 @@ def test_who_speaks_is_named_with_probability_and_nobody_in_silence():
 
 
 def test_unknown_is_named_as_such():
-    box = "\n".join(lines(but(TALK, current=Turn(72 * S, 75 * S, UNKNOWN, 0.8, True)))[:6])
-    assert "unknown" in box
-    assert "nobody enrolled" in box
+    shown = lines(but(TALK, current=Turn(72 * S, 75 * S, UNKNOWN, 0.8, True)))
+    assert large(UNKNOWN, 80)[0] in shown[1]
+    assert "nobody enrolled" in shown[4]
 
 
 def test_nothing_moves_when_numbers_change():
     quiet = but(TALK, level_db=-9.1, speech=0.01, hop_ms=10.4, probabilities=(0.03, 0.9, 0.07, 0.0), now=70 * S)
     for width, height in [(60, 24), (80, 24), (120, 40)]:
         pairs = list(zip(lines(TALK, width, height), lines(quiet, width, height), strict=True))
-        for word in ["dBFS", "speech", "how likely", "ms/hop", "overflows", "● chloë", "○ unknown"]:
+        for word in ["dBFS", "● alice", "how likely", "talked", "● chloë", "○ unknown", "now", "Audio"]:
             places = [[line.find(word) for line in side] for side in zip(*pairs, strict=True)]
             assert places[0] == places[1], word
             assert max(places[0]) >= 0, word
@@ -143,7 +180,7 @@ def test_nothing_moves_when_numbers_change():
 
 def test_the_level_says_what_is_wrong_in_words():
     for level_db, words in [(-70.0, "quiet"), (-25.0, "good"), (-12.0, "loud"), (-5.0, "too loud")]:
-        assert f"{level_db:5.1f} dBFS  {words} " in text(but(TALK, level_db=level_db))
+        assert f"{level_db:3.0f} dBFS  {words} " in text(but(TALK, level_db=level_db))
     silent = but(SILENCE, level_db=-math.inf, now=80 * S)
     assert "digital silence: is the microphone muted?" in text(silent)
     pause = text(but(silent, now=71 * S))  # one second after a turn: a pause between sentences of a synthesiser
@@ -151,19 +188,91 @@ def test_the_level_says_what_is_wrong_in_words():
     assert "muted" not in pause
 
 
-def test_losses_are_marked_and_zeros_are_shown():
+def test_clipping_and_speech_are_said_in_words():
+    assert "dBFS  clipping  " in text(but(TALK, clipped=3))
+    assert "● speech" in text(TALK)
+    assert "○ silence" in text(SILENCE)
+
+
+def test_losses_are_marked_in_words():
     calm = text(TALK)
-    assert "latency 260 ms" in calm
-    assert "overflows 0  overruns 0  gaps 0  samples lost 0" in calm
+    assert "nothing lost, answers after 0.26 s, work for 100 ms of sound: 3 ms" in calm
     assert "!" not in calm
     lossy = text(EXTREMES["losses"])
-    for item in ["! overflows 123", "! overruns 456", "! gaps 12", "! samples lost 78900", "! 131.0 ms/hop"]:
-        assert item in lossy
+    assert "! sound was lost: 12 gaps, 78900 samples, 123 overflows, 456 overruns" in lossy
+    assert "! too slow for this machine: 131 ms of work for 100 ms of sound" in text(but(TALK, hop_ms=131.0))
+
+
+def test_the_last_minute_names_every_run_and_moves_by_whole_cells():
+    turns = (
+        Turn(20 * S, 30 * S, "alice", 0.9, True),
+        Turn(31 * S, 45 * S, "bob", 0.9, True),
+        Turn(50 * S, 58 * S, UNKNOWN, 0.9, True),
+    )
+
+    def minute(now_s: float) -> tuple[str, str]:
+        at = but(SILENCE, turns=turns, now=round(now_s * S))
+        return tuple(line.plain for line in last_minute_panel(at, 70, 1))  # 60 cells of a second each
+
+    names, run = minute(61.5)
+    assert run.count("▆") == 24
+    assert run.count("░") == 8
+    for name, block in [("alice", "▆"), ("unknown", "░")]:
+        assert run[names.index(name)] == block
+    assert names.index("bob") == names.index("alice") + 11
+    assert minute(61.9) == (names, run)
+    assert [line[7:55] for line in minute(62.5)] == [line[8:56] for line in (names, run)]
+    assert "alice" not in minute(100.0)[0]
+
+
+def test_a_guess_in_the_last_minute_is_no_block():
+    guess = but(TALK, turns=(), current=dataclasses.replace(ALICE, final=False))
+    assert "▆" not in text(guess)
+    assert "╌╌╌" in text(guess)
+
+
+def test_keys_a_message_and_what_is_typed_stand_below():
+    keys = (("e", "enrol"), ("p", "pause"), ("q", "quit"))
+
+    def below(footer: Footer, width: int = 80) -> list[str]:
+        return [line.plain.strip() for line in render(TALK, width, 24, footer)[-3:]]
+
+    assert below(Footer(keys))[2] == "e enrol   p pause   q quit"
+    assert below(Footer(keys), 22)[2] == "e enrol   p pause"
+    assert below(Footer(keys, message="Ann is known.\x1b"))[1] == "Ann is known.\ufffd"
+    assert below(Footer(keys, state="paused"))[0].endswith("─ paused ── 01:15.0 ─")
+    assert below(Footer(keys, asked="Name", typed="宇宙"))[2] == "Name: 宇宙▏   Enter: done   Esc: leave"
+    assert "Name: " in render(TALK, 40, 10, Footer(keys, asked="Name", typed="x"))[-1].plain
+    page = [line.plain.strip() for line in render(TALK, 80, 24, Footer(page=("one", "two")))]
+    assert page[11:13] == ["one", "two"]
+    assert "how likely" not in " ".join(page)
+
+
+def test_where_nobody_is_known_the_screen_says_how_to_change_that():
+    nobody = but(TALK, names=(UNKNOWN,), probabilities=(1.0,), turns=(), talk_samples={}, current=None)
+    footer = Footer(hint="Nobody is enrolled yet.")
+    assert "Nobody is enrolled yet." in [line.plain.strip() for line in render(nobody, 80, 24, footer)]
+    assert "Nobody" not in "".join(line.plain for line in render(TALK, 80, 24, footer))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", ["sure", "guess", "scripts", "silence"])
+def test_the_screen_is_as_it_was_kept(name, size):
+    """After a change that is meant: KEEP_SCREENS=1 pytest tests/test_dashboard.py, and look at what git shows."""
+    path = Path(__file__).parent / "screens" / f"{name}-{size[0]}x{size[1]}.txt"
+    keys = tuple(zip("efrpm?q", ["enrol", "fine-tune", "record", "pause", "microphone", "help", "quit"], strict=True))
+    shown = "".join(f"{line.plain.rstrip()}\n" for line in render(SCREENS[name], *size, Footer(keys)))
+    if os.environ.get("KEEP_SCREENS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(shown, encoding="utf-8")
+    assert shown == path.read_text(encoding="utf-8")
 
 
 def test_talk_time_and_its_share():
-    row = next(line for line in lines(TALK) if "● chloë" in line)
+    row = next(line for line in lines(but(TALK, current=None)) if "● chloë" in line)
     assert row.split() == ["●", "chloë", "╸", "1", "%", "00:30.0", "75", "%"]
+    row = next(line for line in lines(TALK) if "● alice" in line)  # with the 3 s that she has been speaking
+    assert row.split()[-3:] == ["00:13.0", "30", "%"]
 
 
 def test_people_keep_their_order_and_the_least_likely_are_folded():
@@ -191,7 +300,7 @@ def test_every_name_has_its_own_colour_whoever_else_speaks():
     def colours(snapshot: Snapshot) -> dict[str, str]:
         console = Console(file=io.StringIO(), width=80, height=24, color_system="truecolor", force_terminal=True)
         found = {}
-        for line in console.render_lines(render(snapshot), pad=False):
+        for line in console.render_lines(Text("\n").join(render(snapshot)), pad=False):
             if line[0].text == " " and len(line) > 2 and line[1].text in ("●", "○"):
                 found["".join(part.text for part in line[2:]).split()[0]] = str(line[1].style.color)
         return found
@@ -206,8 +315,7 @@ def test_markup_in_a_name_is_text():
 
 
 def test_a_right_to_left_name_does_not_move_the_numbers_beside_it():
-    miriam = "\u05de\u05e8\u05d9\u05dd"
-    assert f"\u200e{miriam}\u200e" in text(but(TALK, names=(miriam, UNKNOWN), probabilities=(0.5, 0.5)))
+    assert f"\u200e{MIRIAM}\u200e" in text(but(TALK, names=(MIRIAM, UNKNOWN), probabilities=(0.5, 0.5)))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
@@ -257,3 +365,48 @@ def test_a_snapshot_that_has_not_changed_is_not_drawn_again():
     with Dashboard(lambda: TALK, console):
         time.sleep(0.45)
     assert out.getvalue().count("last turns") == 1
+
+
+def test_only_lines_that_changed_are_written():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, _environ={"TERM": "xterm-256color"})
+    moments = iter([TALK, *[but(TALK, hop_ms=3.0 + i) for i in range(1, 100)]])
+    with Dashboard(lambda: next(moments), console):
+        time.sleep(0.45)
+    assert out.getvalue().count("answers after") > 2
+    assert out.getvalue().count("last turns") == 1
+
+
+def test_a_resized_terminal_is_drawn_anew():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, _environ={"TERM": "xterm-256color"})
+    with Dashboard(lambda: TALK, console):
+        time.sleep(0.25)
+        console.size = (70, 20)
+        time.sleep(0.25)
+    assert out.getvalue().count("last turns") == 2
+
+
+def test_bars_glide_and_a_warning_stays_to_be_read():
+    calm, hop = Calm(), S // 10
+    first = calm(but(TALK, now=0, level_db=-20.0, probabilities=(1.0, 0.0, 0.0, 0.0), clipped=5))
+    assert first.clipped == 5
+    second = calm(but(TALK, now=hop, level_db=-60.0, probabilities=(0.0, 1.0, 0.0, 0.0)))
+    assert second.level_db == pytest.approx(-22.0)
+    assert 0.1 < second.probabilities[1] < 0.5
+    assert sum(second.probabilities) == pytest.approx(1.0)
+    assert second.clipped
+    assert calm(but(TALK, now=2 * hop, level_db=-10.0)).level_db == -10.0  # up at once
+    assert calm(but(TALK, now=3 * hop, level_db=-math.inf)).level_db == -math.inf
+    later = calm(but(TALK, now=30 * hop, probabilities=(0.0, 1.0, 0.0, 0.0)))
+    assert later.probabilities[1] > 0.99
+    assert not later.clipped
+    others = but(TALK, names=("dora", UNKNOWN), probabilities=(0.3, 0.7), now=31 * hop)
+    assert calm(others).probabilities == (0.3, 0.7)
+    assert calm(but(others, now=32 * hop)).turns is others.turns
+
+
+def test_a_bar_recovers_from_what_is_no_number():
+    calm = Calm()
+    calm(but(TALK, now=0, probabilities=(math.nan,) * 4))
+    assert calm(but(TALK, now=S)).probabilities == TALK.probabilities

@@ -55,3 +55,14 @@ def test_transfer_learning_names_the_voice_in_a_new_recording(tmp_path: Path) ->
     done = run(ROOT / "examples" / "transfer_learning.py", tmp_path / "people", tmp_path / "new.wav")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(f"{tmp_path / 'new.wav'}: Rob, ")
+
+
+def test_draw_dashboard_draws_the_screen_and_fetches_nothing(tmp_path: Path) -> None:
+    picture = tmp_path / "dashboard.svg"
+    done = run(ROOT / "examples" / "draw_dashboard.py", picture, 4)
+    assert done.returncode == 0, done.stderr
+    drawn = picture.read_text(encoding="utf-8")
+    assert "Sally" in drawn
+    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
+    kept = (ROOT / "examples" / "dashboard.svg").read_text(encoding="utf-8")
+    assert kept.count("<text") > 50
