@@ -143,8 +143,9 @@ def _train(
     model = keras.Sequential([keras.Input((values.shape[1],)), softmax])
     held_out = (scaled(validation[0]), validation[1]) if validation else None
     _, best = fit(
-        model, scaled(values), labels, n, rate=RATE, batch=BATCH, epochs=epochs, validation=held_out, on_epoch=on_epoch
-    )
+        model, scaled(values), labels, n,
+        rate=RATE, batch=BATCH, epochs=epochs, seed=seed, validation=held_out, on_epoch=on_epoch,
+    )  # fmt: skip
     kernel, bias = softmax.get_weights()
     kernel = scale[:, None] * kernel
     return _Softmax(kernel, np.asarray(bias - mean @ kernel, np.float32), best)

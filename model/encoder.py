@@ -6,6 +6,7 @@ The frame layers keep their left context in tensors that go in and come out. The
 per hop, so a window of any length is an addition; nothing is ever subtracted, so nothing drifts.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,7 +249,7 @@ class Encoder:
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
-        self._step: Step | None = None  # for recordings, one after another
+        self._opened = threading.local()  # what computes a hop of a recording, for each thread
 
     @classmethod
     def load(cls, folder: Path = SHIPPED) -> "Encoder":
@@ -275,6 +276,8 @@ class Encoder:
     def hops(self, samples: NDArray[np.floating], *, sample_rate: int) -> list[HopSums]:
         """The pooling sums of a whole recording, from which any part of it can be embedded.
 
+        Several threads may call it: LiteRT lets others run while it computes.
+
         Args:
             samples: (n,) mono, full scale is [-1, 1].
             sample_rate: samples per second.
@@ -282,8 +285,9 @@ class Encoder:
         Raises:
             UsageError: the rate is out of range.
         """
-        self._step = self._step or open_step(self.weights)  # opening it takes longer than a short recording
-        resampler, mfcc, layers = Resampler(sample_rate), self.mfcc(), FrameLayers(self.weights, self._step)
+        if not hasattr(self._opened, "step"):
+            self._opened.step = open_step(self.weights)  # opening it takes longer than a short recording
+        resampler, mfcc, layers = Resampler(sample_rate), self.mfcc(), FrameLayers(self.weights, self._opened.step)
         block = Block(0, np.asarray(samples, np.float32), sample_rate)
         rows = [rows for sound in [*resampler.push(block), *resampler.flush()] for rows in mfcc.push(sound)]
         return [hop for some in rows for hop in layers.push(some)] + layers.flush()

@@ -9,6 +9,7 @@ trained, and decides whether the head is better than none. Then everything is le
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -234,7 +235,7 @@ def train_head(
     x, y = np.concatenate([vectors, strangers]), np.append(labels, np.full(len(strangers), n))
     loss, best = fit(
         model, x, y, n,
-        rate=RATE, batch=BATCH, least=LEAST_EPOCHS, epochs=epochs, validation=validation, on_epoch=on_epoch,
+        rate=RATE, batch=BATCH, least=LEAST_EPOCHS, epochs=epochs, seed=seed, validation=validation, on_epoch=on_epoch,
     )  # fmt: skip
     kernel, bias = softmax.get_weights()
     return Trained(Head(tuple(people), turn.get_weights()[0], kernel, bias), loss, best)
@@ -255,11 +256,16 @@ def listen(
         on_done: called with (recordings done, recordings in all).
     """
     noises = [make_noise(kind, seed=(int(rng.integers(2**31)),)) for kind in KINDS for _ in range(2)]
+
+    def copies_of(samples: Floats, own: np.random.Generator) -> list[list[HopSums]]:
+        copies = [samples] + [augment(samples, noises, [], [], own) for _ in range(COPIES - 1)]
+        return [encoder.hops(copy, sample_rate=SAMPLE_RATE) for copy in copies]
+
     heard = []
-    for i, samples in enumerate(recordings):
-        copies = [samples] + [augment(samples, noises, [], [], rng) for _ in range(COPIES - 1)]
-        heard.append([encoder.hops(copy, sample_rate=SAMPLE_RATE) for copy in copies])
-        on_done(i + 1, len(recordings))
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for copies in threads.map(copies_of, recordings, rng.spawn(len(recordings))):
+            heard.append(copies)
+            on_done(len(heard), len(recordings))
     return heard
 
 

@@ -24,10 +24,13 @@ def fit(
     batch: int,
     epochs: int,
     least: int = 1,
+    seed: int = 0,
     validation: tuple[Floats, Labels] | None = None,
     on_epoch: Callable[[int], None] = lambda _: None,
 ) -> tuple[float, int]:
     """Train a Keras model that ends with a softmax over `n` people and nobody.
+
+    It is what `Model.fit` does with `EarlyStopping`, in a third of the time: that spends most of it on setting up.
 
     Args:
         model: not compiled; it has its best weights afterwards.
@@ -38,6 +41,7 @@ def fit(
         batch: values in a step.
         epochs: how many, at most.
         least: so many of them, whatever the validation says.
+        seed: of the order.
         validation: values and labels; given them, the training stops when it no longer helps.
         on_epoch: called with the number of every epoch that is done.
 
@@ -45,27 +49,50 @@ def fit(
         The loss of the validation, nan without one, and the epochs after which it was best.
     """
     import keras
+    import tensorflow as tf
 
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
-    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _logs: on_epoch(epoch + 1))
-    stop = keras.callbacks.EarlyStopping(
-        "val_loss", patience=PATIENCE, restore_best_weights=True, start_from_epoch=least - 1
-    )
-    fitted = model.fit(
-        values,
-        labels,
-        sample_weight=fair_weights(labels, n),
-        validation_data=(*validation, fair_weights(validation[1], n)) if validation else None,
-        batch_size=batch,
-        epochs=epochs,
-        callbacks=[told, stop] if validation else [told],
-        verbose=0,
-    )
-    if not validation:
-        return float("nan"), epochs
-    losses = fitted.history["val_loss"][least - 1 :]
-    best = int(np.argmin(losses))
-    return float(losses[best]), best + least
+    adam = keras.optimizers.Adam(rate)
+    adam.build(model.trainable_variables)
+    signature = [
+        tf.TensorSpec((None, *values.shape[1:]), "float32"),
+        tf.TensorSpec((None,), "int64"),
+        tf.TensorSpec((None,), "float32"),
+    ]
+
+    def loss_of(x: Any, y: Any, weights: Any, *, training: bool) -> Any:
+        losses = keras.losses.sparse_categorical_crossentropy(y, model(x, training=training))
+        return tf.reduce_mean(weights * losses) + sum(model.losses)
+
+    def step(x: Any, y: Any, weights: Any) -> None:
+        with tf.GradientTape() as tape:
+            loss = loss_of(x, y, weights, training=True)
+        adam.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    def validate(x: Any, y: Any, weights: Any) -> Any:
+        return loss_of(x, y, weights, training=False)
+
+    step, validate = (tf.function(f, input_signature=signature, autograph=False) for f in (step, validate))
+    weights = fair_weights(labels, n).astype(np.float32)
+    labels = labels.astype(np.int64)
+    held_out = (*validation, fair_weights(validation[1], n).astype(np.float32)) if validation else None
+    rng = np.random.default_rng(seed)
+    best, after, kept = float("nan"), epochs, None
+    for epoch in range(1, epochs + 1):
+        order = rng.permutation(len(labels))
+        for at in range(0, len(order), batch):
+            some = order[at : at + batch]
+            step(values[some], labels[some], weights[some])
+        on_epoch(epoch)
+        if held_out is None or epoch < least:
+            continue
+        loss = float(validate(*held_out))
+        if kept is None or loss < best:
+            best, after, kept = loss, epoch, model.get_weights()
+        elif epoch - after >= PATIENCE:
+            break
+    if kept:
+        model.set_weights(kept)
+    return best, after
 
 
 def fair_weights(labels: NDArray[np.integer], n: int) -> NDArray[np.float64]:

@@ -38,6 +38,9 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line; errors of the user's or the data's end with one line and exit code 1."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")  # products as small as a hop's: a second thread costs more than it brings
     try:
         app()
     except ReaderGoneError:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,15 @@ def test_two_streams_do_not_disturb_each_other(frames: Frames) -> None:
 
 
 # -- windows ---------------------------------------------------------------------------------------------------------
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    sounds = [reading(name) for name in NAMES] * 2
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(lambda samples: encoder().hops(samples, sample_rate=SAMPLE_RATE), sounds))
+    for samples, hops in zip(sounds, together, strict=True):
+        alone = encoder().hops(samples, sample_rate=SAMPLE_RATE)
+        np.testing.assert_array_equal([hop.sums for hop in hops], [hop.sums for hop in alone])
 
 
 def test_a_window_is_the_pooling_of_its_hops_back_to_the_last_pause() -> None:
