@@ -7,7 +7,7 @@ per hop, so a window of any length is an addition; nothing is ever subtracted, s
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ __all__ = [
 WINDOW_HOPS = (5, 10, 20, 40)
 """Lengths of the windows that are embedded at every hop: 0.5, 1, 2 and 4 s."""
 
+# Windows are this long, or twice, four times, ...
+SHORTEST_HOPS = 5
 # As in the network: what a variance gets before its root, and a weight at least.
 VARIANCE_FLOOR = 1e-4
 WEIGHT_FLOOR = 1e-3
@@ -152,19 +154,25 @@ class SincePause:
 class Pooling:
     """A stage: `HopSums` in, `Embedding` out, one row per window that ends with the hop.
 
-    A window reaches back at most to the last pause of 0.3 s. Its cost does not depend on what it spans.
+    A window reaches back at most to the last pause of 0.3 s. It is the sum of two windows of half its length, the later
+    one of which is there already: one that is twice as long costs one addition more.
 
     Args:
         weights: the network.
+        windows: their lengths in hops, ascending; each is 5 times a power of two.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, windows: Sequence[int] = WINDOW_HOPS) -> None:
         self._kernel, self._bias = weights.dense
         self._gates = int(weights.network["gates"])
         self._groups = self._gates, len(self._kernel) // (2 * self._gates)
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
-        self._sums = np.zeros((max(WINDOW_HOPS), self.n_sums), np.float32)  # of the last hops, a ring
-        self._age = np.arange(max(WINDOW_HOPS))[::-1].copy()  # of its rows, in hops
+        self._last = np.zeros((SHORTEST_HOPS, self.n_sums), np.float32)  # of single hops, a ring
+        # Sums over 5, 10, 20, ... hops, one ring for each length: those that ended in the last so many hops.
+        doublings = range((windows[-1] // SHORTEST_HOPS).bit_length())
+        self._rings = [np.zeros((SHORTEST_HOPS << i, self.n_sums), np.float32) for i in doublings]
+        self._wanted = [len(ring) in windows for ring in self._rings]
+        self._hops = 0
         self._since = SincePause()
 
     latency_samples = 0
@@ -182,12 +190,19 @@ class Pooling:
 
     def push(self, hop: HopSums) -> list[Embedding]:
         """One record."""
-        self._age = (self._age + 1) % len(self._age)
-        self._sums[self._age == 0] = hop.sums
-        fresh = self._since.push(hop.speech)
-        # All windows at once: of every row, whether a window spans it.
-        spans = self._age < np.minimum(WINDOW_HOPS, fresh)[:, None]
-        vectors, seconds = self.embed(spans.astype(np.float32) @ self._sums)
+        if self._since.push(hop.speech) == 1:  # no window reaches back beyond this hop
+            for ring in (self._last, *self._rings):
+                ring[:] = 0.0
+        self._last[self._hops % SHORTEST_HOPS] = hop.sums
+        total = self._last.sum(axis=0)
+        sums = []
+        for ring in self._rings:
+            sums.append(total)
+            at = self._hops % len(ring)
+            before, ring[at] = ring[at].copy(), total  # what ended where `total` begins
+            total = total + before
+        self._hops += 1
+        vectors, seconds = self.embed(np.array(sums)[self._wanted])
         return [Embedding(hop.start, vectors, seconds, hop.speech)]
 
     def flush(self) -> list[Embedding]:
@@ -220,8 +235,8 @@ class Pooling:
 class StreamingEncoder:
     """A stage: `Frames` in, `Embedding` out, one per hop of 100 ms: the frame layers, then the pooling."""
 
-    def __init__(self, weights: Weights) -> None:
-        self._layers, self._pooling = FrameLayers(weights), Pooling(weights)
+    def __init__(self, layers: FrameLayers, pooling: Pooling) -> None:
+        self._layers, self._pooling = layers, pooling
 
     @property
     def latency_samples(self) -> int:
@@ -271,7 +286,7 @@ class Encoder:
 
     def stream(self) -> StreamingEncoder:
         """A fresh encoder stage."""
-        return StreamingEncoder(self.weights)
+        return StreamingEncoder(FrameLayers(self.weights), Pooling(self.weights))
 
     def hops(self, samples: NDArray[np.floating], *, sample_rate: int) -> list[HopSums]:
         """The pooling sums of a whole recording, from which any part of it can be embedded.

@@ -6,7 +6,6 @@ same run.
 
 import hashlib
 import json
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,11 +20,11 @@ from model.corpus import Clip, read_audio
 from model.encoder import Encoder
 from model.enrol import embed_references
 from model.metrics import bootstrap_eer, cllr, equal_error_rate, fit_llr, min_dcf
+from model.other_python import other_python
 from model.scoring import SNorm
 from model.verify import Spoken, Trials, cosine, cut_stretches, make_trials
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
-from stream.errors import FileError, UsageError
-from stream.text import safe_text, system_reason
+from stream.errors import FileError
 
 __all__ = [
     "PEER",
@@ -226,26 +225,9 @@ def ask_peer(
         asked, said = Path(folder, "crops.npz"), Path(folder, "vectors.npz")
         np.savez(asked, samples=np.concatenate(crops), lengths=[len(crop) for crop in crops])
         # -I: else the names of this package's files would hide those of the standard library.
-        command = [str(python), "-I", str(peer.__file__), str(asked), str(said)]
-        try:
-            with (
-                Path(folder, "errors.txt").open("w+", encoding="utf-8", errors="replace") as errors,
-                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,  # noqa: S603
-            ):
-                for line in process.stdout or ():
-                    on_done(int(line) if line.strip().isdecimal() else 0)
-                status = process.wait()
-                errors.seek(0)
-                last = (errors.read().strip() or "nothing").splitlines()[-1]
-            if status:
-                raise UsageError(
-                    f"expected {python} to run Resemblyzer, got: {safe_text(last)}; "
-                    "give --peer the Python of an environment where Resemblyzer is installed"
-                )
-        except OSError as error:
-            raise UsageError(
-                f"expected --peer to be a Python with Resemblyzer, got {python}: {system_reason(error)}; give its path"
-            ) from error
+        with other_python(python, ["-I", str(peer.__file__), str(asked), str(said)], "Resemblyzer") as process:
+            for line in process.stdout or ():
+                on_done(int(line) if line.strip().isdecimal() else 0)
         with np.load(said, allow_pickle=False) as arrays:
             on_done(len(crops))
             return list(arrays["vectors"])

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from stream.cli_bench import bench
 from stream.cli_learning import evaluate, pretrain
 from stream.cli_outputs import Shown, run_shown, shown_options
 from stream.cli_people import enrol, enroll, export, fine_tune, speakers
@@ -144,3 +145,4 @@ app.add_typer(speakers, name="speakers")
 app.command()(pretrain)
 app.add_typer(evaluate, name="evaluate")
 app.command()(export)
+app.command()(bench)

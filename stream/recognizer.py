@@ -65,13 +65,14 @@ class Stages:
     scorer: Callable[[], ScorerStage]
     decide: Callable[[], Decide] = Decide
     changed: Callable[[], bool] = lambda: False  # whether a new scorer would know other people, or know them better
+    resampler: Callable[[int], Resampler] = Resampler  # from samples a second
 
 
 class _Chain:
     """One unbroken stretch of sound: fresh stages, in their order."""
 
     def __init__(self, stages: Stages, rate: int) -> None:
-        self.resampler = Resampler(rate)
+        self.resampler = stages.resampler(rate)
         self.mfcc = stages.mfcc()
         self.encoder = stages.encoder()
         self.scorer = stages.scorer()

@@ -175,7 +175,12 @@ def test_streamed_windows_equal_the_offline_network_however_the_frames_are_cut(w
     # 67 frames: the last hop is not whole, and its last frame is not even a whole step.
     frames = frames_of(weights, 67)
     got = assert_streams_alike(
-        lambda: StreamingEncoder(weights), pieces_of(frames), 67, hop=10, gather=gather, atol=1e-5
+        lambda: StreamingEncoder(FrameLayers(weights), Pooling(weights)),
+        pieces_of(frames),
+        67,
+        hop=10,
+        gather=gather,
+        atol=1e-5,
     )
     assert got["vectors"].shape == (7, len(WINDOW_HOPS), network_of(weights).embedding)
     encoder, stride = offline(weights), network_of(weights).stride
