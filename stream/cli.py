@@ -18,6 +18,7 @@ from stream.cli_shared import (
     ProfileOption,
     SpeedOption,
     device_of,
+    open_closed_streams,
     open_profile,
     say,
     speed_of,
@@ -39,6 +40,7 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line; errors of the user's or the data's end with one line and exit code 1."""
+    open_closed_streams()
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")  # products as small as a hop's: a second thread costs more than it brings
@@ -118,7 +120,7 @@ def live(
     from stream.steady_microphone import SteadyMicrophone
 
     stages = stages_of(*open_profile(profile, needed=True))
-    run_shown(lambda: SteadyMicrophone(device_of(device)), stages, shown)
+    run_shown(lambda: SteadyMicrophone(device_of(device)), stages, shown, waits=False)
 
 
 @app.command()

@@ -133,8 +133,10 @@ def shown_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *also: "Output") -> None:
-    """Open where decisions go, then the sound, and run until it ends."""
+def run_shown(
+    open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *also: "Output", waits: bool = True
+) -> None:
+    """Open where decisions go, then the sound, and run until it ends; a source that never `waits` is not made to."""
     from stream.clock import samples_to_seconds
     from stream.dashboard import Dashboard
     from stream.outputs import Lines
@@ -152,7 +154,8 @@ def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Show
     with ExitStack() as stack:
         source = heard = open_source()
         summary = Summary(source.name)
-        outputs = [summary, *also, *(stack.enter_context(output) for output in _open_outputs(shown, source.name))]
+        files = (stack.enter_context(output) for output in _open_outputs(shown, source.name, waits=waits))
+        outputs = [summary, *also, *files]
         if shown.record:
             heard = Recorded(source, stack.enter_context(open_recording(shown.record, source.rate)))
         recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
@@ -166,7 +169,7 @@ def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Show
         stack.enter_context(heard)
         if shown.dashboard:
             stack.enter_context(Dashboard(lambda: recognizer.snapshot))
-        run_session(heard, recognizer, outputs)
+        run_session(heard, recognizer, outputs, goes_on_alone=shown.dashboard or bool(shown.record))
     if shown.dashboard:  # the screen is gone; what was decided stays
         with Lines() as lines:
             for turn in recognizer.snapshot.turns:
@@ -178,7 +181,17 @@ def run_shown(open_source: "Callable[[], Source]", stages: "Stages", shown: Show
         raise FileError(f"{warning}; get it again whole")
 
 
-def _open_outputs(shown: Shown, source: str) -> "Iterator[Output]":
+def _open_outputs(shown: Shown, source: str, *, waits: bool) -> "Iterator[Output]":
+    from stream.behind import Behind
+
+    for output, file in _outputs(shown, source):
+        if waits or file == shown.timeline:  # a picture keeps everything until it is drawn
+            yield output
+        else:
+            yield Behind(output, "standard output" if file == _STANDARD_OUTPUT else safe_text(file))
+
+
+def _outputs(shown: Shown, source: str) -> "Iterator[tuple[Output, str]]":
     from stream.captions import Srt, Vtt
     from stream.outputs import JsonLines, Lines, Notices, Rttm
     from stream.rttm import read_rttm
@@ -186,20 +199,20 @@ def _open_outputs(shown: Shown, source: str) -> "Iterator[Output]":
 
     reference = read_rttm(shown.reference) if shown.reference else ()  # what can fail comes first
     if shown.jsonl:
-        yield JsonLines(shown.jsonl, source)
+        yield JsonLines(shown.jsonl, source), shown.jsonl
     if shown.rttm:
-        yield Rttm(shown.rttm, Path(source).stem)
+        yield Rttm(shown.rttm, Path(source).stem), shown.rttm
     for file, kind in ((shown.srt, Srt), (shown.vtt, Vtt), (shown.labels, Labels), (shown.csv, Csv)):
         if file:
-            yield kind(file)
+            yield kind(file), file
     if shown.timeline:
         from stream.timeline import Timeline
 
-        yield Timeline(shown.timeline, source, reference)
+        yield Timeline(shown.timeline, source, reference), shown.timeline
     if shown.lines and not shown.dashboard:
-        yield Lines(verbose=shown.verbose)
+        yield Lines(verbose=shown.verbose), _STANDARD_OUTPUT
     if not shown.dashboard and not (shown.lines and sys.stdout.isatty()):  # eyes see it once
-        yield Notices()
+        yield Notices(), "standard error"
 
 
 def _identity(file: str) -> object:

@@ -26,6 +26,7 @@ __all__ = [
     "check_writable",
     "device_of",
     "look_after",
+    "open_closed_streams",
     "open_profile",
     "say",
     "speed_of",
@@ -49,6 +50,18 @@ SpeedOption = Annotated[str, typer.Option("--speed", metavar="1|N|max", help="Ho
 
 
 JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE", help="All figures; - is for a pipe.")]
+
+
+def open_closed_streams() -> None:
+    """Let a standard stream that was closed (`>&-`) lead nowhere, or the next file would be opened in its place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
 def say(line: str) -> None:

@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TextIO
 
 from stream.clock import SAMPLE_RATE, format_seconds, samples_to_seconds
 from stream.errors import OutputError, ReaderGoneError
@@ -46,14 +46,16 @@ class Output:
         ReaderGoneError: standard output is a pipe that nobody reads any more.
     """
 
+    keeps_decisions = True  # a session that has lost all that do ends
+    trouble = ""  # what the other outputs should be told of this one; whoever tells it takes it away
+
     def __init__(self, file: str | Path) -> None:
         self._path = str(file)
         self._to_standard_output = self._path == _STANDARD_OUTPUT
         self._failed = False
         self._file: BinaryIO
         if self._to_standard_output:
-            sys.stdout.flush()  # text written before must stay before
-            self._file = sys.stdout.buffer
+            self._file = _unbuffered(sys.stdout)
             return
         try:
             # Unbuffered: a line that sits in a buffer is lost when the program is killed.
@@ -253,6 +255,8 @@ class Lines(Output):
 class Notices(Output):
     """What happened to the source, on standard error."""
 
+    keeps_decisions = False
+
     def __init__(self) -> None:
         """Nothing is opened: standard error is whatever it is when there is something to say."""
 
@@ -262,10 +266,18 @@ class Notices(Output):
     def notice(self, at: int, text: str) -> None:
         """Tell what happened to the source."""
         with suppress(OSError, ValueError):  # nobody is there to be told
-            print(f"{format_seconds(samples_to_seconds(at))}  {safe_text(text)}", file=sys.stderr)  # noqa: T201
+            line = f"{format_seconds(samples_to_seconds(at))}  {safe_text(text)}\n"
+            _unbuffered(sys.stderr).write(line.encode(sys.stderr.encoding, "replace"))
 
     def close(self) -> None:
         """Nothing was opened."""
+
+
+def _unbuffered(stream: TextIO) -> BinaryIO:
+    # A thread that hangs in a buffered write holds the buffer's lock, and Python could not end.
+    stream.flush()
+    buffer: BinaryIO = stream.buffer
+    return getattr(buffer, "raw", buffer)
 
 
 def latencies(turn: Turn) -> dict[str, float]:

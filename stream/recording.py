@@ -75,8 +75,8 @@ class Recording:
 
     def write(self, block: Block) -> None:
         """Put down a block, after silence for what is missing before it."""
-        while (missing := block.start - self.samples) > 0:
-            self._write(np.zeros(min(missing, self.rate), np.float32))
+        if block.start > self.samples:
+            self._pass_over(block.start - self.samples)
         self._write(block.samples)
 
     def close(self) -> None:
@@ -90,6 +90,10 @@ class Recording:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _pass_over(self, missing: int) -> None:
+        for at in range(0, missing, self.rate):
+            self._write(np.zeros(min(missing - at, self.rate), np.float32))
 
     def _write(self, samples: FloatArray) -> None:
         self._append(samples)
@@ -118,6 +122,9 @@ class WavRecording(Recording):
     def __init__(self, path: str | Path, rate: int) -> None:
         super().__init__(path, rate)
         self._write(np.zeros(0, np.float32))
+
+    def _pass_over(self, missing: int) -> None:
+        self.samples += missing  # a hole in the file reads as zeros: a night without a microphone costs nothing
 
     def _append(self, samples: FloatArray) -> None:
         self._file.seek(_HEADER_BYTES + self.samples * _BYTES)
@@ -196,12 +203,20 @@ class Recorded:
         """What the source gives, until it ends or is stopped.
 
         Raises:
-            OutputError: the recording cannot be written any more.
+            OutputError: the recording could not be written to the end. That is said when it happens, among the blocks,
+                and raised when the source has ended.
         """
+        failed: OutputError | None = None
         for heard in self._source.blocks():
-            if isinstance(heard, Block):
-                self._recording.write(heard)
+            if isinstance(heard, Block) and failed is None:
+                try:
+                    self._recording.write(heard)
+                except OutputError as error:
+                    failed = error
+                    yield Notice(str(error))
             yield heard
+        if failed is not None:
+            raise failed
 
     def stop(self) -> None:
         """Stop the source."""

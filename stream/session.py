@@ -3,11 +3,12 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
+from stream.errors import OutputError
 from stream.outputs import Output
 from stream.recognizer import Recognizer
 from stream.records import Block, Gap, Loss, Notice, Turn
@@ -53,33 +54,74 @@ class Source(Protocol):
         """Stop and close."""
 
 
-def run_session(source: Source, recognizer: Recognizer, outputs: Sequence[Output]) -> None:
+def run_session(
+    source: Source, recognizer: Recognizer, outputs: Sequence[Output], *, goes_on_alone: bool = False
+) -> None:
     """Hear a source to its end, or until Ctrl-C or a polite kill, and write every decision.
 
-    When the source fails half-way, what was heard is decided and written before the error goes on.
+    When the source fails half-way, what was heard is decided and written before the error goes on. An output that fails
+    is given up, which the others are told, and the session goes on with them; its error comes at the end.
+
+    Args:
+        source: what is heard.
+        recognizer: a fresh one.
+        outputs: where decisions go.
+        goes_on_alone: whether it has a point when all outputs have failed.
+
+    Raises:
+        OutputError: an output failed.
     """
+    told = _Outputs(outputs, goes_on_alone=goes_on_alone)
     try:
         with stopped_by_signals(source):
             for heard in source.blocks():
                 if isinstance(heard, Notice):
-                    _write(recognizer.notice(heard, source.name), outputs)
-                    for output in outputs:
-                        output.notice(recognizer.duration, heard.text)
+                    told.write(recognizer.notice(heard, source.name), recognizer.duration)
+                    told.notice(recognizer.duration, heard.text)
                 else:
-                    _write(recognizer.push(heard, source.loss, source.lag_samples), outputs)
+                    told.write(recognizer.push(heard, source.loss, source.lag_samples), recognizer.duration)
     finally:
-        _write(recognizer.flush(), outputs)
-        for output in outputs:
-            output.end(recognizer.duration, source.loss, recognizer.gaps)
+        told.write(recognizer.flush(), recognizer.duration)
+        told.end(recognizer.duration, source.loss, recognizer.gaps)
+    if told.failed:
+        raise told.failed
 
 
-def _write(events: Iterable[Turn | Gap], outputs: Sequence[Output]) -> None:
-    for event in events:
-        for output in outputs:
+class _Outputs:
+    """The outputs that still take something."""
+
+    def __init__(self, outputs: Sequence[Output], *, goes_on_alone: bool) -> None:
+        self._left = list(outputs)
+        self._goes_on_alone = goes_on_alone
+        self.failed: OutputError | None = None  # the first error
+
+    def write(self, events: Iterable[Turn | Gap], now: int) -> None:
+        for event in events:
             if isinstance(event, Gap):
-                output.gap(event.start, event.end)
+                start, end = event.start, event.end
+                self._each(lambda output, start=start, end=end: output.gap(start, end), now)  # type: ignore[misc]
             else:
-                output.write(event)
+                self._each(lambda output, turn=event: output.write(turn), now)  # type: ignore[misc]
+
+    def notice(self, now: int, text: str) -> None:
+        self._each(lambda output: output.notice(now, text), now)
+
+    def end(self, duration: int, loss: Loss, gaps: int) -> None:
+        self._each(lambda output: output.end(duration, loss, gaps), duration)
+
+    def _each(self, put: Callable[[Output], None], now: int) -> None:
+        for output in tuple(self._left):
+            try:
+                put(output)
+                if trouble := output.trouble:
+                    output.trouble = ""
+                    self.notice(now, trouble)
+            except OutputError as error:
+                self._left.remove(output)
+                self.failed = self.failed or error
+                if not self._goes_on_alone and not any(each.keeps_decisions for each in self._left):
+                    raise
+                self.notice(now, str(error))
 
 
 @contextmanager

@@ -24,6 +24,8 @@ class Summary(Output):
         source: what is listened to.
     """
 
+    keeps_decisions = False
+
     def __init__(self, source: str) -> None:
         self._source = source
         self._turns: dict[str, int] = {}

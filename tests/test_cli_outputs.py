@@ -161,6 +161,20 @@ def test_a_full_disk_ends_a_recording_with_one_line(profile: Path, tmp_path: Pat
     assert 9 < sf.info(kept).duration < 11
 
 
+@posix
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed_leads_nowhere(closed: str, profile: Path, tmp_path: Path) -> None:
+    table = tmp_path / "talk.csv"
+    replay = command("replay", CONVERSATION, "--speed", "max", "--profile", profile, "--csv", table)
+    done = subprocess.run(["bash", "-c", f'exec "$@" {closed}', "bash", *replay], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = table.read_text().splitlines()  # and nothing but the table is in it
+    assert lines[0].startswith("start_s,")
+    assert len({line.count(",") for line in lines}) == 1
+    assert len(lines) > 10
+
+
 # -- what cannot be --------------------------------------------------------------------------------------------------
 
 

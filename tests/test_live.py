@@ -1,6 +1,8 @@
 """The command line at a real microphone: PulseAudio plays a conversation, `livespeaker live` tells who speaks."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +16,7 @@ import soundfile as sf
 from model.profile import Profile
 from stream.clock import SAMPLE_RATE
 from stream.rttm import read_rttm
+from tests.people import posix
 from tests.pulse import Pulse, pulse  # noqa: F401 - a fixture
 from tests.talk import base, command, content, conversation, livespeaker, reading, write_profile
 
@@ -23,11 +26,9 @@ def profile(tmp_path: Path) -> Path:
     return write_profile(tmp_path / "profile")
 
 
-def start(server: Pulse, *arguments: str | Path) -> "subprocess.Popen[str]":
+def start(server: Pulse, *arguments: str | Path, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
     """A command that listens already when this returns."""
-    listener = subprocess.Popen(
-        command(*arguments), env=server.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    listener = subprocess.Popen(command(*arguments), env=server.env, stdout=stdout, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while server.listeners() == 0:
         assert listener.poll() is None, listener.communicate()
@@ -248,6 +249,52 @@ def test_a_device_of_a_name_is_found_though_portaudio_lists_devices_only_when_it
         config.write_text(without + "pcm.headset { type pulse }\n")
         wait_for("listening to 'headset' again", jsonl)
         end(listener)
+
+
+def test_a_program_that_was_stopped_recovers(pulse: Pulse, profile: Path, tmp_path: Path) -> None:  # noqa: F811
+    talk, jsonl = write_talk(tmp_path / "talk.wav", conversation(0, 11)), tmp_path / "live.jsonl"
+    with start(pulse, "live", "--profile", profile, "--jsonl", jsonl) as listener:
+        listener.send_signal(signal.SIGSTOP)
+        time.sleep(4.0)
+        listener.send_signal(signal.SIGCONT)
+        wait_for('"gap"', jsonl)
+        time.sleep(2.0)  # see `start`
+        with pulse.play(talk) as player:
+            assert player.wait(60) == 0
+        time.sleep(0.5)
+        end(listener)
+    (gap,) = records_of(jsonl, "gap")
+    assert gap["end_s"] - gap["start_s"] > 4.0
+    assert [turn["name"] for turn in records_of(jsonl, "turn") if turn["final"]] == ["Sally", "Rob"]
+
+
+@posix
+def test_a_pipe_that_nobody_reads_stalls_nothing(pulse: Pulse, profile: Path, tmp_path: Path) -> None:  # noqa: F811
+    import fcntl
+
+    talk, rttm = write_talk(tmp_path / "talk.wav", conversation(0, 15)), tmp_path / "live.rttm"
+    to_read, to_write = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(to_write, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(to_write, b"\n" * 3600)  # full with the first turn
+    arguments = ("live", "--profile", profile, "--jsonl", "-", "--rttm", rttm)
+    with start(pulse, *arguments, stdout=to_write) as listener:
+        os.close(to_write)
+        with pulse.play(talk) as player:
+            assert player.wait(60) == 0
+        time.sleep(0.5)
+        assert [turn.name for turn in read_rttm(rttm)][:2] == ["Sally", "Rob"]
+        listener.send_signal(signal.SIGINT)
+        assert listener.stderr is not None
+        err = listener.stderr.read()
+        assert listener.wait(30) == 1
+    assert "Traceback" not in err
+    assert re.fullmatch(
+        r"livespeaker: standard output was not taken: \d+ decisions were not written; see that .*", err.splitlines()[-1]
+    )
+    assert [turn.name for turn in read_rttm(rttm)] == ["Sally", "Rob", "Angus"]
+    with open(to_read, "rb") as left:
+        assert all(json.loads(line) for line in left.read().splitlines() if line)  # and whole lines until then
 
 
 def test_a_sound_server_that_dies_is_waited_for(pulse: Pulse, profile: Path) -> None:  # noqa: F811

@@ -190,6 +190,19 @@ def test_ffmpeg_finds_nothing_wrong_with_it(ending: str, tmp_path: Path) -> None
     np.testing.assert_array_equal(np.frombuffer(done.stdout, np.float32), samples)
 
 
+def test_a_night_without_sound_costs_no_time_and_no_space(tmp_path: Path) -> None:
+    path, night = tmp_path / "x.wav", 8 * 3_600 * 16_000
+    with open_recording(path, 16_000) as recording:
+        recording.write(Block(0, np.ones(1_600, np.float32)))
+        recording.write(Block(night, np.ones(1_600, np.float32)))
+    if hasattr(path.stat(), "st_blocks"):
+        assert path.stat().st_blocks * 512 < 1e6 < path.stat().st_size
+    with sf.SoundFile(path) as file:
+        assert file.frames == night + 1_600
+        file.seek(night - 800)
+        np.testing.assert_array_equal(file.read(1_600), np.repeat([0.0, 1.0], 800))
+
+
 class Given:
     """A source that is a list."""
 

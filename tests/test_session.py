@@ -146,6 +146,27 @@ def test_an_output_that_fails_ends_the_session_with_its_reason(sound: list[Block
     assert source.given < len(sound)
 
 
+def test_an_output_that_fails_is_given_up_and_the_others_are_told(sound: list[Block]) -> None:
+    source, kept, fails = Heard(sound), Kept(), Kept(fails_at=2)
+    told: list[str] = []
+    kept.notice = lambda at, text: told.append(text)  # type: ignore[method-assign]
+    with pytest.raises(OutputError, match="no space is left"):
+        run_session(source, recognizer(), [fails, kept])
+    assert source.given == len(sound)
+    assert kept.events == recognize(sound)
+    assert len(kept.ended) == 1
+    assert (len(fails.events), fails.ended) == (2, [])
+    assert told == ["no space is left; make room"]
+
+
+def test_a_session_that_is_watched_goes_on_without_outputs(sound: list[Block]) -> None:
+    source, listener = Heard(sound), recognizer()
+    with pytest.raises(OutputError, match="no space is left"):
+        run_session(source, listener, [Kept(fails_at=0)], goes_on_alone=True)
+    assert source.given == len(sound)
+    assert listener.snapshot.done
+
+
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_as_if_the_sound_had_run_out(sound: list[Block], number: signal.Signals) -> None:

@@ -1,6 +1,7 @@
 """A microphone that comes and goes: what is said, and what the stream's clock makes of the time between."""
 
 import threading
+import time
 import types
 from collections.abc import Iterator
 from itertools import pairwise
@@ -28,8 +29,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
     monkeypatch.setattr(stream.microphone, "_now_s", lambda: found.now_s)
-    monkeypatch.setattr(stream.microphone, "_FIRST_SOUND_S", 0.05)
-    monkeypatch.setattr(stream.microphone, "_NEXT_SOUND_S", 0.05)
+    monkeypatch.setattr(stream.microphone, "_FIRST_SOUND_S", 60.0)  # however busy the machine is
+    monkeypatch.setattr(stream.microphone, "_NEXT_SOUND_S", 60.0)
     monkeypatch.setattr(stream.steady_microphone, "_RETRY_S", 0.0)
     return found
 
@@ -77,7 +78,7 @@ def when_opened_again(listener: Listener, then: float) -> threading.Thread:
 
     def feed() -> None:
         while len(listener.module.streams) == opened:
-            pass
+            time.sleep(0.001)
         listener.feed(then)
 
     thread = threading.Thread(target=feed)
@@ -125,7 +126,9 @@ def test_a_machine_that_slept_is_heard_anew_though_its_stream_went_on(fake: type
         hand.join()
 
 
-def test_what_is_wrong_is_said_once_and_whatever_it_is_it_waits(fake: types.ModuleType, clock: Clock) -> None:
+def test_what_is_wrong_is_said_once_and_whatever_it_is_it_waits(
+    fake: types.ModuleType, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with SteadyMicrophone("head") as microphone:
         listener = Listener(microphone, fake, clock)
         listener.feed(0.1)
@@ -143,7 +146,9 @@ def test_what_is_wrong_is_said_once_and_whatever_it_is_it_waits(fake: types.Modu
         fake.InputStream.refuses = staticmethod(lambda rate, channels: True)
         assert "cannot open the microphone 'Headset'" in next(listener.heard).text  # type: ignore[union-attr]
         fake.InputStream.refuses = staticmethod(lambda rate, channels: False)
+        monkeypatch.setattr(stream.microphone, "_FIRST_SOUND_S", 0.05)
         assert next(listener.heard).text == GONE  # type: ignore[union-attr] # it opens, and gives nothing
+        monkeypatch.setattr(stream.microphone, "_FIRST_SOUND_S", 60.0)
         hand = when_opened_again(listener, 0.1)
         assert said(listener.take(1_600)) == ["listening to 'Headset' again"]
         hand.join()
@@ -211,6 +216,24 @@ def test_digital_silence_is_told_once_and_so_is_its_end(fake: types.ModuleType, 
         assert not any(each.waiting for each in heard if isinstance(each, Notice))
         where = [i for i, each in enumerate(heard) if isinstance(each, Notice)]
         assert [heard[i + 1].start for i in where] == [pytest.approx(20 * 16_000, abs=1_600), 35 * 16_000]  # type: ignore[union-attr]
+
+
+def test_who_listens_too_late_hears_the_newest_sound_and_is_never_further_behind_than_the_buffer(
+    fake: types.ModuleType, clock: Clock
+) -> None:
+    with SteadyMicrophone(buffer_s=5.0) as microphone:
+        listener = Listener(microphone, fake, clock)
+        for _ in range(3):  # whoever takes the processor gives it back, again and again
+            listener.feed(4.0)
+            assert microphone.lag_samples == 4 * 16_000
+            listener.feed(8.0)
+            assert microphone.lag_samples == 5 * 16_000
+            assert len(listener.take(1)) == 1
+            assert microphone.lag_samples == 0
+        assert microphone.loss.overruns == 3
+        assert microphone.loss.samples == 36 * 16_000 - 3 * 1_600
+        listener.feed(0.1)
+        assert starts(listener.take(1_600)) == [36 * 16_000]
 
 
 def test_stop_ends_the_wait(fake: types.ModuleType, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
