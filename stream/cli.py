@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from stream.cli_bench import bench
+from stream.cli_keys import abilities
 from stream.cli_learning import evaluate, pretrain
 from stream.cli_outputs import Shown, run_shown, shown_options
 from stream.cli_people import enrol, enroll, export, fine_tune, speakers
@@ -78,7 +79,13 @@ def demo(
         say("Four synthetic voices talk for about a minute. One of them was never enrolled.\n")
         collect = Collect()
         pace = speed_of(speed or ("1" if screen else "max"))
-        run_shown(lambda: open_source(CONVERSATION, pace), stages_of(encoder, profile), shown, collect)
+        run_shown(
+            lambda: open_source(CONVERSATION, pace),
+            stages_of(encoder, profile),
+            shown,
+            collect,
+            able=lambda source: abilities(encoder, Path(folder) / "profile", source),
+        )
     for line in report(collect):
         say(line)
 
@@ -119,8 +126,14 @@ def live(
     """Who is speaking into the microphone, until Ctrl-C."""
     from stream.steady_microphone import SteadyMicrophone
 
-    stages = stages_of(*open_profile(profile, needed=True))
-    run_shown(lambda: SteadyMicrophone(device_of(device)), stages, shown, waits=False)
+    encoder, known = open_profile(profile, needed=True)
+    run_shown(
+        lambda: SteadyMicrophone(device_of(device)),
+        stages_of(encoder, known),
+        shown,
+        waits=False,
+        able=lambda source: abilities(encoder, profile, source),
+    )
 
 
 @app.command()
@@ -139,8 +152,13 @@ def replay(
 
     pace = speed_of(speed)
     shown.keep(file)
-    stages = stages_of(*open_profile(profile, needed=True))
-    run_shown(lambda: open_source(file, pace), stages, shown)
+    encoder, known = open_profile(profile, needed=True)
+    run_shown(
+        lambda: open_source(file, pace),
+        stages_of(encoder, known),
+        shown,
+        able=lambda source: abilities(encoder, profile, source),
+    )
 
 
 app.add_typer(speakers, name="speakers")

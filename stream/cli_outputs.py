@@ -17,6 +17,7 @@ from stream.errors import FileError, UsageError
 from stream.text import safe_text
 
 if TYPE_CHECKING:
+    from stream.controls import Abilities
     from stream.outputs import Output
     from stream.recognizer import Stages
     from stream.session import Source
@@ -134,16 +135,33 @@ def shown_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def run_shown(
-    open_source: "Callable[[], Source]", stages: "Stages", shown: Shown, *also: "Output", waits: bool = True
+    open_source: "Callable[[], Source]",
+    stages: "Stages",
+    shown: Shown,
+    *also: "Output",
+    waits: bool = True,
+    able: "Callable[[Source], Abilities] | None" = None,
 ) -> None:
-    """Open where decisions go, then the sound, and run until it ends; a source that never `waits` is not made to."""
+    """Open where decisions go, then the sound, and run until it ends.
+
+    Args:
+        open_source: opens what is listened to.
+        stages: of the recognizer.
+        shown: where decisions go.
+        also: more outputs.
+        waits: whether the source does, when an output takes its time; one that does not is not made to.
+        able: what keys can do in a session with such a source, in a terminal; what needs no profile they can always do.
+    """
     from stream.clock import samples_to_seconds
+    from stream.controls import Controls
     from stream.dashboard import Dashboard
+    from stream.keys import Keyboard, can_read_keys
     from stream.outputs import Lines
     from stream.quiet import quiet_libraries
     from stream.recognizer import Recognizer
     from stream.recording import Recorded, check_recording_path, open_recording
     from stream.session import run_session
+    from stream.steered import Steered
     from stream.summary import Summary
     from stream.timeline import check_timeline_path
 
@@ -152,12 +170,14 @@ def run_shown(
     if shown.timeline:
         check_timeline_path(shown.timeline)
     with ExitStack() as stack:
-        source = heard = open_source()
+        source = open_source()
+        steered = Steered(source) if shown.dashboard and can_read_keys() else None
+        heard: Source = steered or source
         summary = Summary(source.name)
         files = (stack.enter_context(output) for output in _open_outputs(shown, source.name, waits=waits))
         outputs = [summary, *also, *files]
         if shown.record:
-            heard = Recorded(source, stack.enter_context(open_recording(shown.record, source.rate)))
+            heard = Recorded(heard, stack.enter_context(open_recording(shown.record, source.rate)))
         recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
         if shown.verbose or not shown.dashboard:
             first, final = recognizer.latency_samples, recognizer.final_latency_samples
@@ -168,14 +188,20 @@ def run_shown(
         stack.enter_context(quiet_libraries())
         stack.enter_context(heard)
         if shown.dashboard:
-            stack.enter_context(Dashboard(lambda: recognizer.snapshot))
+            if steered:
+                controls = Controls(steered, lambda: recognizer.snapshot, able(source) if able else None)
+                stack.enter_context(controls)
+                stack.enter_context(Dashboard(lambda: recognizer.snapshot, footer=controls.footer))
+                stack.enter_context(Keyboard(controls.press))
+            else:
+                stack.enter_context(Dashboard(lambda: recognizer.snapshot))
         run_session(heard, recognizer, outputs, goes_on_alone=shown.dashboard or bool(shown.record))
     if shown.dashboard:  # the screen is gone; what was decided stays
         with Lines() as lines:
             for turn in recognizer.snapshot.turns:
                 lines.write(turn)
     if shown.dashboard or shown.verbose:
-        for line in summary.lines(shown.written):
+        for line in summary.lines([*shown.written, *(steered.recorded if steered else ())]):
             say(line)
     if warning := getattr(source, "warning", None):  # what came was heard and told; the rest is still to be had
         raise FileError(f"{warning}; get it again whole")

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
     from model.base_tune import BaseTuned
     from model.encoder import Encoder
+    from model.enrol import Enrolment
     from model.profile import Profile
     from stream.session import Source
 
-__all__ = ["enrol", "enroll", "export", "fine_tune", "speakers"]
+__all__ = ["enrol", "enroll", "export", "fine_tune", "keep", "speakers"]
 
 
 def enroll(
@@ -306,7 +307,6 @@ def enrol(
     Raises:
         EnrolmentError: the speech makes no voice, or, without `force`, not that of whoever has the name.
     """
-    from model.alike import alike, is_unlike
     from model.enrol import Enrolment
     from stream.enrol_screen import EnrolScreen
     from stream.quiet import quiet_libraries
@@ -328,6 +328,26 @@ def enrol(
         if enrolment.full:
             break
     early = mic is not None and enrolment.progress.percent < 100 and not enrolment.full
+    return keep(encoder, profile, name, enrolment, keep_audio=keep_audio, force=force, early=early)
+
+
+def keep(
+    encoder: "Encoder",
+    profile: "Profile",
+    name: str,
+    enrolment: "Enrolment",
+    *,
+    keep_audio: bool = True,
+    force: bool = False,
+    early: bool = False,
+) -> list[str]:
+    """Put what an enrolment has heard into the profile; lines about what came of it.
+
+    Raises:
+        EnrolmentError: see `enrol`.
+    """
+    from model.alike import alike, is_unlike
+
     found = enrolment.finish()
     heard = found.progress
     before = profile.find(name)

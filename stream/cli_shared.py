@@ -125,13 +125,15 @@ def device_of(text: str | None) -> str | int | None:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def open_profile(folder: Path | None, *, needed: bool = False) -> "tuple[Encoder, Profile]":
-    """The weights, then the profile: what can fail opens before any sound does."""
+def open_profile(
+    folder: Path | None, *, needed: bool = False, encoder: "Encoder | None" = None
+) -> "tuple[Encoder, Profile]":
+    """The weights, unless they are there, then the profile: what can fail opens before any sound does."""
     from model.encoder import Encoder
     from model.enrol import embed_references
     from model.profile import BaseModel, Profile, default_profile
 
-    encoder = Encoder.load()
+    encoder = encoder or Encoder.load()
     base = BaseModel(encoder.weights.sha256, asdict(encoder.weights.mfcc))
     profile = Profile(folder or default_profile(), base, embed=lambda samples: embed_references(encoder, samples))
     if needed and not profile.voices:

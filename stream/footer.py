@@ -12,8 +12,8 @@ class Footer:
     keys: tuple[tuple[str, str], ...] = (("Ctrl-C", "ends"),)  # a key and what it does, the most wanted first
     message: str = ""  # what was just done, or could not be
     alarming: bool = False  # the message is about something that failed
-    asked: str = ""  # what is being typed: "Name", or nothing
-    typed: str = ""  # so far
+    asked: str = ""  # the question that a name answers, which is being typed
+    typed: str = ""  # the name so far
     state: str = ""  # what differs from plain listening: "paused", "recording to x.flac"
     hint: str = ""  # how to get to know somebody, for the time when nobody is known
     page: tuple[str, ...] = ()  # lines in place of the people and turns: help, or a choice

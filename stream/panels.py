@@ -252,14 +252,19 @@ def footer_panel(snapshot: Snapshot, footer: Footer, width: int) -> list[Text]:
     tail = Text.assemble(" ", *([(state, "bold"), (" ── ", "dim")] if state else []), clock, (" ─", "dim"))
     rule = Text.assemble(("─ ", "dim"), cut(snapshot.source, max(width - tail.cell_len - 6, 1)), " ")
     rule.append("─" * max(width - rule.cell_len - tail.cell_len, 0), "dim").append_text(tail)
+    if footer.asked:
+        leave = "   Enter: done   Esc: leave"
+        typed = cut(footer.typed, max(width - len("Name: ") - len(leave) - 1, 1)) if footer.typed else ""
+        said = Text(cut(footer.asked, width), "bold")
+        return [rule, said, Text.assemble(("Name: ", "bold"), typed, ("▏", "blink"), (leave, "dim"))]
     if footer.message:
-        said = Text(cut(footer.message, width), f"bold {_ALARM}" if footer.alarming else "bold")
+        style = f"bold {_ALARM}" if footer.alarming else "bold"
+        first, *rest = wrap(tame(footer.message, 4 * width), width) or [""]
+        said = Text(cut(first, width), style)
+        if rest:  # the keys can wait until it has been read
+            return [rule, said, Text(cut(" ".join(rest), width), style)]
     else:
         said = _how_it_goes(snapshot, width)
-    if footer.asked:
-        asked, keys = f"{footer.asked}: ", "   Enter: done   Esc: leave"
-        typed = cut(footer.typed[-width:], max(width - len(asked) - len(keys) - 1, 1)) if footer.typed else ""
-        return [rule, said, Text.assemble((asked, "bold"), typed, ("▏", "blink"), (keys, "dim"))]
     line = Text()
     for key, does in footer.keys:
         item = f"{'   ' if line else ''}{key} {does}"

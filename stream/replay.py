@@ -66,6 +66,7 @@ class WavReplay:
         name: the file's name, without its folder.
         rate: samples a second.
         latency_samples: 0.
+        held: while this is True, a paced file stands still; set by whoever listens.
         warning: once `blocks` has ended, what is missing from the file, in one line; None when it is whole.
 
     Raises:
@@ -91,6 +92,7 @@ class WavReplay:
         self._taken = 0  # samples that `blocks` got out of the ring
         self._pacer: threading.Thread | None = None
         self._failure: Exception | None = None  # what ended the pacing thread
+        self.held = False
         self._stopped = False  # a plain flag: a signal handler may set it without waiting for a lock
 
     def __enter__(self) -> "WavReplay":
@@ -178,12 +180,20 @@ class WavReplay:
         try:
             for block in self._read():
                 end = block.start + len(block.samples)  # a microphone gives a block when its last sample was heard
+                start_s += self._stand_still()
                 self._wait(start_s + end / self.rate / speed, end)
                 self._ring.write(block.samples)
         except Exception as error:  # noqa: BLE001 - raised again by `blocks`, in the reader's thread
             self._failure = error
         finally:
             self._ring.close()
+
+    def _stand_still(self) -> float:
+        """Wait while the file is held; for how many seconds that was."""
+        began_s = time.monotonic()
+        while self.held and not self._stopped:
+            time.sleep(POLL_S)
+        return time.monotonic() - began_s
 
     def _wait(self, due_s: float, end: int) -> None:
         while not self._stopped:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
 
-from stream.devices import find_input, list_inputs, look_again
+from stream.devices import InputDevice, find_input, list_inputs, look_again
 from stream.errors import LivespeakerError
 from stream.microphone import Microphone
 from stream.recorded import POLL_S
@@ -53,6 +53,7 @@ class SteadyMicrophone:
         self._end = 0  # one past the last sample given, at `rate`
         self._heard_s: float | None = None  # when that sample came, as `Microphone.heard_s`
         self._stopped = False  # a plain flag: a signal handler may set it without waiting for a lock
+        self._changing = False  # another input was chosen, and is not open yet
 
     def __enter__(self) -> "SteadyMicrophone":
         if self._microphone is not None:
@@ -73,8 +74,11 @@ class SteadyMicrophone:
         """
         told = ""  # what is wrong, and has been said
         while not self._stopped:
+            changing, self._changing = self._changing, False
+            if changing:
+                self._close()
             try:
-                for heard in self._listen(again=bool(told)):
+                for heard in self._listen(again=changing or bool(told)):
                     told = ""
                     yield heard
             except LivespeakerError as error:
@@ -88,6 +92,12 @@ class SteadyMicrophone:
     def stop(self) -> None:
         """Make `blocks` end after what was heard so far; from any thread or signal handler."""
         self._stopped = True
+        if (microphone := self._microphone) is not None:
+            microphone.stop()
+
+    def choose(self, device: InputDevice) -> None:
+        """Listen to another input from now on; from any thread. What comes between the two is a gap."""
+        self._wanted, self._changing = device, True
         if (microphone := self._microphone) is not None:
             microphone.stop()
 
@@ -147,7 +157,7 @@ class SteadyMicrophone:
         microphone = Microphone(device, rate=self.rate, buffer_s=self._buffer_s)
         microphone.__enter__()
         self._microphone = microphone
-        if self._stopped:  # meanwhile
+        if self._stopped or self._changing:  # meanwhile
             microphone.stop()
         return microphone
 

@@ -240,9 +240,10 @@ def test_keys_a_message_and_what_is_typed_stand_below():
     assert below(Footer(keys))[2] == "e enrol   p pause   q quit"
     assert below(Footer(keys), 22)[2] == "e enrol   p pause"
     assert below(Footer(keys, message="Ann is known.\x1b"))[1] == "Ann is known.\ufffd"
+    assert below(Footer(keys, message="word " * 20))[1:] == [("word " * 15)[:-1], ("word " * 5)[:-1]]
     assert below(Footer(keys, state="paused"))[0].endswith("─ paused ── 01:15.0 ─")
-    assert below(Footer(keys, asked="Name", typed="宇宙"))[2] == "Name: 宇宙▏   Enter: done   Esc: leave"
-    assert "Name: " in render(TALK, 40, 10, Footer(keys, asked="Name", typed="x"))[-1].plain
+    assert below(Footer(keys, asked="Who?", typed="宇宙"))[1:] == ["Who?", "Name: 宇宙▏   Enter: done   Esc: leave"]
+    assert "Name: " in render(TALK, 40, 10, Footer(keys, asked="Who?", typed="x"))[-1].plain
     page = [line.plain.strip() for line in render(TALK, 80, 24, Footer(page=("one", "two")))]
     assert page[11:13] == ["one", "two"]
     assert "how likely" not in " ".join(page)

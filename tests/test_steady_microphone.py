@@ -11,6 +11,7 @@ import pytest
 
 import stream.microphone
 import stream.steady_microphone
+from stream.devices import list_inputs
 from stream.errors import DeviceError
 from stream.records import Block, Loss, Notice
 from stream.steady_microphone import SteadyMicrophone
@@ -255,3 +256,26 @@ def test_at_the_start_a_microphone_that_is_not_there_is_an_error(fake: types.Mod
     fake.InputStream.refuses_to_start = True
     with pytest.raises(DeviceError, match="cannot start"), SteadyMicrophone():
         pass
+
+
+def test_another_input_is_chosen_while_it_listens(fake: types.ModuleType, clock: Clock) -> None:
+    with SteadyMicrophone() as microphone:
+        listener = Listener(microphone, fake, clock)
+        listener.feed(0.5)
+        listener.take(8_000)
+        webcam = list_inputs()[-1]
+        assert webcam.name == "Webcam"
+        before = listener.stream
+        microphone.choose(webcam)
+        hand = when_opened_again(listener, 0.1)
+        heard = listener.take(1_600)
+        hand.join()
+        assert before.closed
+        assert said(heard) == ["listening to 'Webcam' instead of 'Headset'"]
+        assert listener.stream.asked["device"] == webcam.index
+        assert starts(heard)[0] > 8_000  # a gap, and no wait
+        assert microphone.name == "Webcam"
+        listener.lose()  # it is the one that is waited for now
+        hand = when_opened_again(listener, 0.1)
+        assert said(listener.take(1_600)) == ["listening to 'Webcam' again"]
+        hand.join()

@@ -1,11 +1,16 @@
 """The dashboard in a real terminal: drawn at every size, resized, and gone without a trace."""
 
+import os
 import re
+import signal
 import time
+from pathlib import Path
 
+import pytest
+import soundfile as sf
 from rich.cells import cell_len
 
-from tests.tmux import needs_tmux, run_in_terminal
+from tests.tmux import Terminal, needs_tmux, run_in_terminal
 
 pytestmark = needs_tmux
 
@@ -60,3 +65,57 @@ def test_without_colour_nothing_is_coloured_and_a_dumb_terminal_gets_lines() -> 
     with run_in_terminal("demo", "--speed", "max", env={"TERM": "dumb"}) as terminal:
         screen = terminal.wait_for("turns have the right name", "exit 0")
         assert "┏" not in screen
+
+
+def test_keys_pause_record_enrol_and_quit_while_the_demo_runs(tmp_path: Path) -> None:
+    with run_in_terminal("demo", folder=tmp_path) as terminal:
+        terminal.wait_for("━ speaking ━", "Sally", "e enrol   f fine-tune   r record   p pause   ? help   q quit")
+        terminal.type("?")
+        terminal.wait_for("livespeaker enroll NAME", "--record FILE")
+        terminal.type("x")
+        terminal.wait_for("how likely")
+        terminal.type("p")
+        paused = terminal.wait_for(" paused ── ")
+        clock = paused[paused.index(" paused ── ") :][:19]
+        time.sleep(1.0)
+        assert clock in terminal.screen()
+        terminal.type("p")
+        terminal.wait_for("listening again")
+        terminal.type("r")
+        terminal.wait_for(" recording ── ")
+        wait_until_spoken(terminal, "Sally")
+        terminal.type("e")
+        terminal.wait_for("Whose voice is this? Now Sally, ", "Enter alone: more of Sally", "Name: ▏")
+        terminal.write("Zoë 宇")
+        terminal.wait_for("Name: Zoë 宇▏")
+        terminal.type("Enter")
+        terminal.wait_for("● Zoë 宇")  # the session follows: somebody more is known
+        terminal.type("q")
+        terminal.wait_for("exit 0", "same terminal")
+        left = terminal.history()
+        assert terminal.state("alternate_on", "cursor_flag", "wrap_flag") == ["0", "1", "1"]
+    (recording,) = tmp_path.glob("livespeaker-*.flac")
+    assert f"written: {recording.name}" in left
+    assert sf.info(recording).frames > 16_000
+
+
+def wait_until_spoken(terminal: Terminal, name: str) -> None:
+    """Until the last turn of this name is longer than it must be to be enrolled."""
+    deadline = time.monotonic() + 60
+    while True:
+        found = re.search(rf"✓ 00:(\d\d\.\d) - 00:(\d\d\.\d)  ● {name}", terminal.screen())
+        if found and float(found[2]) - float(found[1]) > 2.5:
+            return
+        assert time.monotonic() < deadline, terminal.screen()
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the process in /proc")
+def test_a_polite_kill_gives_the_terminal_back() -> None:
+    with run_in_terminal("demo") as terminal:
+        terminal.wait_for("━ speaking ━")
+        (shell,) = terminal.state("pane_pid")
+        (program,) = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        os.kill(int(program), signal.SIGTERM)
+        terminal.wait_for("exit 0", "same terminal")
+        assert terminal.state("alternate_on", "cursor_flag", "wrap_flag") == ["0", "1", "1"]

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +66,7 @@ class Terminal:
 
 @contextmanager
 def run_in_terminal(
-    *arguments: str, width: int = 80, height: int = 24, env: dict[str, str] | None = None
+    *arguments: str, width: int = 80, height: int = 24, env: dict[str, str] | None = None, folder: Path | None = None
 ) -> Iterator[Terminal]:
     """livespeaker in a shell that says afterwards how the terminal was left."""
     socket = f"livespeaker-{os.getpid()}-{time.monotonic_ns()}"
@@ -77,7 +78,17 @@ def run_in_terminal(
     after = '; echo "exit $?"; [ "$was" = "$(stty -g)" ] && echo same terminal; exec sleep 1000'
     shell = f"{before}env {given} {shlex.join(command(*arguments))}{after}"
     # A size of its own, whoever else looks: TERM inside is tmux's.
-    terminal._tmux("new-session", "-d", "-x", str(width), "-y", str(height), f"sh -c {shlex.quote(shell)}")
+    terminal._tmux(
+        "new-session",
+        "-d",
+        "-x",
+        str(width),
+        "-y",
+        str(height),
+        "-c",
+        str(folder or ROOT),
+        f"sh -c {shlex.quote(shell)}",
+    )
     try:
         yield terminal
     finally:
