@@ -257,7 +257,7 @@ class Recognizer:
             level_db=chain.level_db,
             speech=scores.speech if scores else 0.0,
             names=names,
-            probabilities=tuple(map(float, scores.probabilities)) if scores and speaking else (0.0,) * len(names),
+            probabilities=tuple(scores.probabilities.tolist()) if scores and speaking else (0.0,) * len(names),
             current=chain.decide.current,
             turns=tuple(self._turns),
             talk_samples=dict(self._talk),
