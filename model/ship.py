@@ -120,7 +120,7 @@ def export_step(
         path,
         format="litert",
         verbose=False,
-        # Every size is known: unless told, Keras leaves the first one open, and two thirds of the operations count rows.
+        # Every size is known. Unless told, Keras leaves the first one open: two thirds of the operations count rows.
         input_signature=[{each.name: tf.TensorSpec(each.shape, name=each.name) for each in step.inputs}],
         optimizations=[] if exact else [tf.lite.Optimize.DEFAULT],
     )

@@ -67,7 +67,7 @@ def bench(
                 ways=_ways(encoder, known, sound, seconds, peer, naive=naive, on_done=done),
                 stages=by_stage(lambda watch: _watched(encoder, known, watch), sound, seconds, done),
                 streams=many_streams(lambda: stages_of(encoder, known), sound, seconds / 4, done),
-                growth=(*_by_people(encoder, sound, seconds, done), *_by_window(encoder, sound, seconds, done)),
+                growth=(*_by_people(encoder, known, sound, seconds, done), *_by_window(encoder, sound, seconds, done)),
                 fresh=fresh_process(heard, profile or Path(folder) / "profile", done),
                 soak=soak(lambda: stages_of(encoder, known), sound, hours * 3_600, done),
             )
@@ -101,7 +101,6 @@ def _watched(encoder: "Encoder", known: "Profile", watch: "Stopwatch") -> "Stage
     from dataclasses import replace
 
     from model.encoder import FrameLayers, Pooling, StreamingEncoder
-    from stream.decide import Decide
 
     plain, weights = stages_of(encoder, known), encoder.weights
     return replace(
@@ -112,12 +111,15 @@ def _watched(encoder: "Encoder", known: "Profile", watch: "Stopwatch") -> "Stage
             watch.timed("frame layers", FrameLayers(weights)), watch.timed("pooling, last layer", Pooling(weights))
         ),
         scorer=lambda: watch.timed("scores", plain.scorer()),
-        decide=lambda: watch.timed("decisions", Decide()),
+        decide=lambda: watch.timed("decisions", plain.decide()),
     )
 
 
-def _by_people(encoder: "Encoder", sound: "Sound", seconds: float, on_done: "OnDone") -> "tuple[Growth, ...]":
+def _by_people(
+    encoder: "Encoder", known: "Profile", sound: "Sound", seconds: float, on_done: "OnDone"
+) -> "tuple[Growth, ...]":
     """A hop with so many people, who are made up."""
+    from dataclasses import replace
     from itertools import islice
 
     import numpy as np
@@ -125,7 +127,7 @@ def _by_people(encoder: "Encoder", sound: "Sound", seconds: float, on_done: "OnD
     from model.scoring import Scorer
     from model.voices import Voice
     from stream.bench import grow, hops_of
-    from stream.recognizer import Recognizer, Stages
+    from stream.recognizer import Recognizer
 
     drawn = np.random.default_rng(0).normal(size=(max(PEOPLE), 1, encoder.size)).astype(np.float32)
     drawn /= np.linalg.norm(drawn, axis=2, keepdims=True)
@@ -134,7 +136,7 @@ def _by_people(encoder: "Encoder", sound: "Sound", seconds: float, on_done: "OnD
     ]
 
     def recognizer(n: int) -> Recognizer:
-        stages = Stages(encoder.mfcc, encoder.stream, lambda: Scorer(voices[:n], encoder.weights))
+        stages = replace(stages_of(encoder, known), scorer=lambda: Scorer(voices[:n], encoder.weights))
         return Recognizer(stages, sound.name, sound.rate)
 
     hops = [*islice(sound.blocks(), hops_of(seconds))]

@@ -65,8 +65,8 @@ def soak(stages: Callable[[], Stages], sound: Sound, seconds: float, on_done: On
         heard = block.start + len(block.samples)
         if fresh is not None:
             fresh.recognizer.push(block)
-            if hop >= again + hops_of(SETTLE_S):
-                apart.append(fresh.differs(old))
+            if hop >= again + hops_of(SETTLE_S) and (differs := fresh.differs(old)) is not None:
+                apart.append(differs)
         if hop + 1 in marks_at:
             marks.append(Mark(heard / sound.rate, len(lately), float(np.median(lately)), memory_mb(), open_files()))
         if (hop + 1) % minute == 0 or hop + 1 == end:
@@ -85,10 +85,10 @@ class _Ear:
             replace(stages, scorer=lambda: _Tap(stages.scorer(), self)), sound.name, sound.rate
         )
 
-    def differs(self, other: "_Ear") -> float:
-        """Most that two likelihood ratios of the newest hop are apart."""
+    def differs(self, other: "_Ear") -> float | None:
+        """Most that two likelihood ratios of the newest hop are apart; None if their hops are not the same."""
         one, two = self.newest, other.newest
-        return float(np.abs(one.llr - two.llr).max()) if one and two and one.start == two.start else np.inf
+        return float(np.abs(one.llr - two.llr).max()) if one and two and one.start == two.start else None
 
 
 class _Tap:
