@@ -203,7 +203,7 @@ class Pooling:
             total = total + before
         self._hops += 1
         vectors, seconds = self.embed(np.array(sums)[self._wanted])
-        return [Embedding(hop.start, vectors, seconds, hop.speech)]
+        return [Embedding(hop.start, vectors, seconds, hop.speech, sums=hop.sums)]
 
     def flush(self) -> list[Embedding]:
         """Nothing is held back."""

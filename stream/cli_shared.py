@@ -166,13 +166,17 @@ def look_after(folder: Path | None) -> "Profile":
 
 
 def stages_of(encoder: "Encoder", profile: "Profile") -> "Stages":
-    """The stages of a session, which follows the profile while it runs."""
+    """The stages of a session, which follows the profile while it runs and remembers its strangers."""
+    from model.guests import Guests
+    from model.introduce import Introduce
     from model.window import scorer_of
     from stream.recognizer import Stages
 
+    guests = Guests(encoder.weights)
     return Stages(
         encoder.mfcc,
         encoder.stream,
         lambda: scorer_of(profile.voices, encoder.weights, profile.head),
+        guests=lambda: Introduce(guests, profile.voices, encoder.weights),
         changed=profile.refresh,
     )

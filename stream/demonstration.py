@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stream.clock import format_seconds, samples_to_seconds
 from stream.outputs import Output
-from stream.records import Loss, Turn
+from stream.records import UNKNOWN, Loss, Turn, guest_number
 from stream.rttm import read_rttm
 
 __all__ = ["CONVERSATION", "ENROLMENT", "Collect", "report"]
@@ -48,8 +48,9 @@ def report(heard: Collect) -> Iterator[str]:
     reference = [turn for turn in said if heard.duration is None or turn.end <= heard.duration]
     for turn in reference:
         name = _who(turn, heard.turns)
-        right += name == turn.name
-        mark = "" if name == turn.name else "   <- not right"
+        found = name == turn.name or (turn.name == UNKNOWN and guest_number(name) is not None)
+        right += found
+        mark = "" if found else "   <- not right"
         start, end = (format_seconds(samples_to_seconds(at)) for at in (turn.start, turn.end))
         yield f"  {start}  {end}  {turn.name:<10} {name}{mark}"
     yield ""

@@ -17,7 +17,7 @@ from stream.cells import bar, cut, exactly, tame
 from stream.clock import SAMPLE_RATE, format_seconds, samples_to_seconds
 from stream.footer import Footer
 from stream.letters import LARGE_ROWS, large
-from stream.records import UNKNOWN, Snapshot, Turn
+from stream.records import UNKNOWN, Snapshot, Turn, guest_number
 from stream.text import format_probability
 
 __all__ = [
@@ -198,7 +198,7 @@ def people_panel(snapshot: Snapshot, width: int, rows: int, hint: str = "") -> l
             lines[-1].stylize("bold" if snapshot.current.final else "italic", 2)
     if folded:
         lines.append(line(("…", ""), fold, Text(), folded))
-    if hint and len(snapshot.names) <= 1 and width >= 20:
+    if hint and all(guest_number(name) for name in snapshot.names[:-1]) and width >= 20:
         lines += [Text(), *(Text(each, "bold") for each in wrap(hint, width - 2))]
     return lines[: rows + 1]
 
@@ -323,7 +323,8 @@ def _waiting_for(snapshot: Snapshot) -> str:
 def _dot(snapshot: Snapshot, name: str) -> tuple[str, str]:
     """The mark of a person and its colour, the same as long as the people are; strangers have a hollow one."""
     if name in snapshot.names[:-1]:
-        return "●", _PALETTE[snapshot.names.index(name) % len(_PALETTE)]
+        mark = "○" if guest_number(name) else "●"
+        return mark, _PALETTE[snapshot.names.index(name) % len(_PALETTE)]
     strangers = [other for other in snapshot.talk_samples if other not in snapshot.names]
     if name not in strangers:
         return "○", _NEUTRAL

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -56,6 +56,24 @@ class ScorerStage(Protocol):
         """The rest."""
 
 
+class GuestStage(Protocol):
+    """`Turn` in, `Turn` out: strangers who speak several times get names of their own."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The guests so far."""
+
+    @property
+    def current(self) -> Turn | None:
+        """Who speaks now, under the name that is shown."""
+
+    def push(self, embedding: Embedding, turns: Sequence[Turn], current: Turn | None) -> list[Turn]:
+        """What was decided with a hop, and who speaks now, as they go out."""
+
+    def flush(self, turns: Sequence[Turn]) -> list[Turn]:
+        """The rest, as it goes out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """How to make the stages that need weights or voices. Called at the start, after every gap and every change."""
@@ -64,6 +82,7 @@ class Stages:
     encoder: Callable[[], EncoderStage]
     scorer: Callable[[], ScorerStage]
     decide: Callable[[], Decide] = Decide
+    guests: Callable[[], GuestStage] | None = None  # None: every stranger is unknown
     changed: Callable[[], bool] = lambda: False  # whether a new scorer would know other people, or know them better
     resampler: Callable[[int], Resampler] = Resampler  # from samples a second
 
@@ -76,8 +95,10 @@ class _Chain:
         self.mfcc = stages.mfcc()
         self.encoder = stages.encoder()
         self.scorer = stages.scorer()
-        self.sound = HopSound() if self.scorer.needs_sound else None
         self.decide = stages.decide()
+        self.guests = stages.guests() if stages.guests else None
+        # Of a guest the sound is kept too: whoever is enrolled from it is enrolled as from a microphone.
+        self.sound = HopSound() if self.scorer.needs_sound or self.guests else None
         self.stamp = Stamp()
         self.scores: Scores | None = None  # the newest
         self.hops = 0
@@ -106,6 +127,24 @@ class _Chain:
         """Samples of the last hop at full scale."""
         return int(np.count_nonzero(np.abs(self._recent) >= CLIPPED))
 
+    @property
+    def current(self) -> Turn | None:
+        """Who speaks now."""
+        return self.guests.current if self.guests else self.decide.current
+
+    def chances(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """The enrolled people, the guests and UNKNOWN, and the probability of each at the last hop; 0 in silence.
+
+        A guest is unknown to the scores: while a guest speaks, what is said of UNKNOWN is said of that guest.
+        """
+        names, guests = self.scorer.names, self.guests.names if self.guests else ()
+        chances = dict.fromkeys((*names[:-1], *guests, names[-1]), 0.0)
+        if self.scores and self.scores.speech >= self.decide.config.speech:
+            chances |= dict(zip(names, self.scores.probabilities.tolist(), strict=False))
+            if self.current and self.current.name in guests:
+                chances[self.current.name], chances[names[-1]] = chances[names[-1]], 0.0
+        return tuple(chances), tuple(chances.values())
+
     def push(self, block: Block) -> list[Turn]:
         return [turn for sound in self.resampler.push(block) for turn in self._hear(sound)]
 
@@ -113,7 +152,8 @@ class _Chain:
         turns = [turn for sound in self.resampler.flush() for turn in self._hear(sound)]
         turns += [turn for rows in self.mfcc.flush() for turn in self._encode(rows)]
         turns += [turn for embedding in self.encoder.flush() for turn in self._score(embedding)]
-        turns += self.stamp(self.decide.flush(), self._end)
+        rest = self.decide.flush()
+        turns += self.stamp(self.guests.flush(rest) if self.guests else rest, self._end)
         # The last hop may be a part of one: nobody speaks beyond the sound, or into the gap that follows it.
         return [replace(turn, end=min(turn.end, self._end)) for turn in turns]
 
@@ -134,8 +174,11 @@ class _Chain:
         for scores in self.scorer.push(embedding):
             self.scores = scores
             self.hops += 1
+            decided = self.decide.push(scores)
+            if self.guests:
+                decided = self.guests.push(embedding, decided, self.decide.current)
             # At the end of the sound a hop is scored with what there is.
-            turns += self.stamp(self.decide.push(scores), min(scores.start + self._late, self._end))
+            turns += self.stamp(decided, min(scores.start + self._late, self._end))
         return turns
 
 
@@ -249,16 +292,15 @@ class Recognizer:
     def _take_snapshot(self, *, done: bool) -> Snapshot:
         chain = self._chain
         scores = chain.scores
-        speaking = scores is not None and scores.speech >= chain.decide.config.speech
-        names = chain.scorer.names
+        names, probabilities = chain.chances()
         return Snapshot(
             source=self._source,
             now=self.duration,
             level_db=chain.level_db,
             speech=scores.speech if scores else 0.0,
             names=names,
-            probabilities=tuple(scores.probabilities.tolist()) if scores and speaking else (0.0,) * len(names),
-            current=chain.decide.current,
+            probabilities=probabilities,
+            current=chain.current,
             turns=tuple(self._turns),
             talk_samples=dict(self._talk),
             latency_samples=self.latency_samples,

@@ -4,6 +4,7 @@ Every record is frozen, says its units, and carries `start`, an integer sample i
 record's own copies. A jump in `start` is lost sound: it is reported as such and never bridged.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +23,35 @@ __all__ = [
     "Scores",
     "Snapshot",
     "Turn",
+    "guest_name",
+    "guest_number",
 ]
 
 FloatArray = NDArray[np.float32]
 
 UNKNOWN = "unknown"
 """The name of a voice that nobody enrolled. No person may be called this."""
+
+_GUEST = re.compile("guest-([1-9][0-9]*)")
+
+
+def guest_name(number: int) -> str:
+    """What a stranger is called who was told apart from others. No person may be called this either.
+
+    >>> guest_name(2)
+    'guest-2'
+    """
+    return f"guest-{number}"
+
+
+def guest_number(name: str) -> int | None:
+    """The number of a guest; None if it is another's name.
+
+    >>> guest_number("guest-2"), guest_number("Ann")
+    (2, None)
+    """
+    found = _GUEST.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -78,6 +102,7 @@ class Embedding:
     speech_s: FloatArray  # (n_windows,) seconds of speech behind each vector
     speech: float  # mean probability of speech within the hop alone, in [0, 1]
     samples: FloatArray | None = None  # (n,) the hop's sound, n = 1,600 or less at the end; None if nobody put it there
+    sums: NDArray[np.float64] | None = None  # (n_sums,) of the hop alone: added up, any hops can be embedded
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,7 +122,7 @@ class Turn:
 
     start: int  # first sample, at 16 kHz
     end: int  # one past the last sample, at 16 kHz
-    name: str  # an enrolled person, or UNKNOWN
+    name: str  # an enrolled person, a guest (see `guest_name`), or UNKNOWN
     probability: float  # of `name`, in [0, 1]
     final: bool  # a final turn is never changed
     named_at: int | None = None  # samples heard, at 16 kHz, when `name` was first told; None where nobody listened
@@ -128,7 +153,7 @@ class Snapshot:
     now: int  # samples heard so far, at 16 kHz
     level_db: float  # RMS of the last hop, dBFS; -inf in digital silence
     speech: float  # probability that the last hop is speech, in [0, 1]
-    names: tuple[str, ...]  # the enrolled people, then UNKNOWN
+    names: tuple[str, ...]  # the enrolled people, then the guests so far, then UNKNOWN
     probabilities: tuple[float, ...]  # of each name at the last hop; all 0 in silence
     current: Turn | None  # who speaks now, None in silence; `final` says that the name is settled
     turns: tuple[Turn, ...]  # the last final turns, oldest first, at most 100

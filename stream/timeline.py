@@ -13,7 +13,7 @@ from stream.clock import samples_to_seconds
 from stream.errors import OutputError, UsageError
 from stream.fonts import families_for
 from stream.outputs import Output
-from stream.records import UNKNOWN, Gap, Loss, Turn
+from stream.records import UNKNOWN, Gap, Loss, Turn, guest_number
 from stream.text import safe_text, system_reason
 
 if TYPE_CHECKING:
@@ -153,9 +153,9 @@ def draw_timeline(
 
 
 def _rows(turns: Sequence[Turn]) -> list[str]:
-    """The names from top to bottom: as they first spoke, strangers last."""
+    """The names from top to bottom: as they first spoke, strangers last, those with a number first among them."""
     names = dict.fromkeys(turn.name for turn in turns)
-    return sorted(names, key=lambda name: name == UNKNOWN)
+    return sorted(names, key=lambda name: (name == UNKNOWN, guest_number(name) or 0))
 
 
 def _person(name: str) -> str:

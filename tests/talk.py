@@ -14,6 +14,8 @@ import soundfile as sf
 
 from model.encoder import Encoder
 from model.enrol import Enrolment, References
+from model.guests import Guests
+from model.introduce import Introduce
 from model.profile import BaseModel, Profile, Voice
 from model.scoring import Scorer
 from model.weights import Weights
@@ -91,9 +93,13 @@ def write_profile(folder: Path) -> Path:
     return folder
 
 
-def stages(people: Sequence[Voice] | None = None, decide: Callable[[], Decide] = Decide) -> Stages:
+def stages(
+    people: Sequence[Voice] | None = None, decide: Callable[[], Decide] = Decide, guests: Guests | None = None
+) -> Stages:
+    """Strangers are told apart only where there is somebody to remember them."""
     known = voices() if people is None else people
-    return Stages(encoder().mfcc, encoder().stream, lambda: Scorer(known, weights()), decide)
+    introduce = (lambda: Introduce(guests, known, weights())) if guests else None
+    return Stages(encoder().mfcc, encoder().stream, lambda: Scorer(known, weights()), decide, introduce)
 
 
 def blocks(samples: np.ndarray, size: int, start: int = 0, rate: int = SAMPLE_RATE) -> Iterator[Block]:
