@@ -23,8 +23,8 @@ from tests.talk import encoder, stages
 from tests.untrusted import TARGETS, read_manifest, read_rttm_file, read_standard_input, seeds
 
 # The same examples every time: a change is judged by what it does. `fuzz.py` looks further.
-few = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-many = settings(few, max_examples=150)
+few = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+many = settings(few, max_examples=100)
 
 whole = functools.cache(seeds)
 
