@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from model.profile import Profile
 from stream.captions import Srt, Vtt
-from stream.demonstration import CONVERSATION, ENROLMENT
+from stream.demonstration import ENROLMENT
 from stream.errors import UsageError
 from stream.outputs import JsonLines, Lines, Notices, Rttm
 from stream.records import Loss, Turn
@@ -66,21 +66,10 @@ def test_no_command_opens_a_connection(offline: dict[str, str], tmp_path: Path) 
     for arguments in (
         *(("enroll", name, path, *profile) for name, path in list(ENROLMENT.items())[:2]),
         ("fine-tune", *profile),  # TensorFlow is loaded
-        (
-            "replay",
-            CONVERSATION,
-            "--speed",
-            "max",
-            "--csv",
-            tmp_path / "x.csv",
-            "--timeline",
-            tmp_path / "x.png",
-            *profile,
-        ),
         ("speakers", "export", file, *profile),
         ("speakers", "import", file, "--profile", tmp_path / "other"),
         ("devices",),
-        ("demo", "--plain"),
+        ("demo", "--plain", "--csv", tmp_path / "x.csv", "--timeline", tmp_path / "x.png"),
     ):
         done = livespeaker(*arguments, env=offline, timeout=300)
         asked = tmp_path / "hooks" / "asked"
