@@ -3,13 +3,17 @@
 Imports that cost time are made by the command that needs them: `--help` is there at once.
 """
 
+import json
+import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from stream.cli_bench import bench
+from stream.cli_config import config_path, defaults_for, read_config
 from stream.cli_keys import abilities
 from stream.cli_learning import evaluate, pretrain
 from stream.cli_outputs import Shown, run_shown, shown_options
@@ -17,8 +21,12 @@ from stream.cli_people import enrol, enroll, export, fine_tune, speakers
 from stream.cli_shared import (
     DeviceOption,
     ProfileOption,
+    SpeechOption,
     SpeedOption,
+    UnknownOption,
+    can_draw,
     device_of,
+    hush,
     open_closed_streams,
     open_profile,
     say,
@@ -32,7 +40,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Who is speaking, live from the microphone, on your own machine.",
     epilog="Begin with: livespeaker demo",
@@ -46,13 +53,44 @@ def main() -> NoReturn:
 
     threadpool_limits(1, user_api="blas")  # products as small as a hop's: a second thread costs more than it brings
     try:
-        app()
+        app(default_map=_defaults())
     except ReaderGoneError:
         sys.exit(0)  # whoever read our output has enough
     except LivespeakerError as error:
         print(f"livespeaker: {error}", file=sys.stderr)  # noqa: T201 - a command line talks
         sys.exit(1)
     sys.exit(0)
+
+
+def _defaults() -> dict[str, object]:
+    asks = {"--help", "--version", "--show-completion", "--install-completion"}  # a bad file must not keep help away
+    if asks.intersection(sys.argv) or "_LIVESPEAKER_COMPLETE" in os.environ:
+        return {}
+    return defaults_for(typer.main.get_command(app), read_config(config_path()))
+
+
+def _tell_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    import model
+
+    manifest = json.loads((Path(model.__file__).parent / "weights" / "manifest.json").read_text(encoding="utf-8"))
+    sys.stdout.write(f"livespeaker {version('livespeaker')}, weights {manifest['sha256']['network.npz'][:12]}\n")
+    raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Nothing on standard error but what went wrong.")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Of the program and the weights.")
+    ] = False,
+) -> None:
+    """Who is speaking, live from the microphone, on your own machine."""
+    if quiet:
+        hush()
 
 
 @app.command()
@@ -91,15 +129,36 @@ def demo(
 
 
 @app.command()
-def devices() -> None:
-    """The sound inputs, the default marked with *."""
+def devices(
+    levels: Annotated[
+        bool | None, typer.Option("--levels/--plain", help="How loud each of them is now. [default: in a terminal]")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """The sound inputs, the default marked with *, and how loud each is now: speak, and see which one moves."""
     from rich.console import Console
     from rich.table import Table
 
     from stream.devices import list_inputs
 
+    inputs = list_inputs()
+    if json_output:
+        # Schema 1: as that of `speakers list`.
+        found = [
+            {"index": d.index, "name": d.name, "host": d.host_api, "channels": d.channels, "rate": d.rate}
+            | {"default": d.is_default}
+            for d in inputs
+        ]
+        sys.stdout.write(json.dumps({"schema": 1, "devices": found}) + "\n")
+        return
+    console = Console(markup=False, highlight=False)
+    if levels or (levels is None and can_draw()):
+        from stream.device_screen import watch_devices
+
+        watch_devices(inputs, console)
+        return
     table = Table("", "N", "Name", "Host", "Channels", "Rate", box=None, pad_edge=False)
-    for device in list_inputs():
+    for device in inputs:
         table.add_row(
             "*" if device.is_default else "",
             str(device.index),
@@ -108,7 +167,7 @@ def devices() -> None:
             str(device.channels),
             f"{device.rate:.0f} Hz",
         )
-    Console(markup=False, highlight=False).print(table)
+    console.print(table)
 
 
 app.command()(enroll)
@@ -121,6 +180,8 @@ def live(
     *,
     device: DeviceOption = None,
     profile: ProfileOption = None,
+    unknown: UnknownOption = 0.5,
+    speech: SpeechOption = 0.5,
     shown: Shown,
 ) -> None:
     """Who is speaking into the microphone, until Ctrl-C."""
@@ -129,7 +190,7 @@ def live(
     encoder, known = open_profile(profile, needed=True)
     run_shown(
         lambda: SteadyMicrophone(device_of(device)),
-        stages_of(encoder, known),
+        stages_of(encoder, known, unknown=unknown, speech=speech),
         shown,
         waits=False,
         able=lambda source: abilities(encoder, profile, source),
@@ -145,6 +206,8 @@ def replay(
     ],
     speed: SpeedOption = "1",
     profile: ProfileOption = None,
+    unknown: UnknownOption = 0.5,
+    speech: SpeechOption = 0.5,
     shown: Shown,
 ) -> None:
     """The same path from a recording, as if it were live."""
@@ -155,7 +218,7 @@ def replay(
     encoder, known = open_profile(profile, needed=True)
     run_shown(
         lambda: open_source(file, pace),
-        stages_of(encoder, known),
+        stages_of(encoder, known, unknown=unknown, speech=speech),
         shown,
         able=lambda source: abilities(encoder, profile, source),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli_shared import say
+from stream.cli_shared import can_draw, hush, say
 from stream.errors import FileError, UsageError
 from stream.text import safe_text
 
@@ -66,6 +66,7 @@ class Shown:
     ] = None
     plain: Annotated[bool, typer.Option("--plain", help="One line per turn, no dashboard.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Guesses too, and what is going on.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but what went wrong.")] = False
 
     def __post_init__(self) -> None:
         if self.reference is not None and self.timeline is None:
@@ -107,9 +108,7 @@ class Shown:
     @property
     def dashboard(self) -> bool:
         """There is a terminal that can draw it."""
-        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        draws = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")  # an editor's shell, a log
-        return self.lines and not self.plain and sys.stdout.isatty() and utf8 and draws
+        return self.lines and not self.plain and can_draw()
 
 
 def shown_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -121,6 +120,8 @@ def shown_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_options(**given: object) -> None:
         shown = Shown(**{field.name: given.pop(field.name) for field in fields(Shown)})  # type: ignore[arg-type]
+        if shown.quiet:
+            hush()
         command(**given, shown=shown)
 
     own = [each for each in inspect.signature(command).parameters.values() if each.name != "shown"]

@@ -15,6 +15,7 @@ from stream.cli_shared import (
     check_results,
     check_writable,
     device_of,
+    is_hushed,
     look_after,
     open_profile,
     say,
@@ -315,7 +316,12 @@ def enrol(
 
     enrolment = Enrolment(encoder)
     for source in chain(sources, [mic] if mic else []):
-        with quiet_libraries(), source, EnrolScreen(name, source.name) as screen, ExitStack() as stack:
+        with (
+            quiet_libraries(),
+            source,
+            EnrolScreen(name, source.name, quiet=is_hushed()) as screen,
+            ExitStack() as stack,
+        ):
             if source is mic:
                 stack.enter_context(stopped_by_signals(source))
             sound = (heard for heard in source.blocks() if isinstance(heard, Block))

@@ -21,10 +21,15 @@ __all__ = [
     "DeviceOption",
     "JsonOption",
     "ProfileOption",
+    "SpeechOption",
     "SpeedOption",
+    "UnknownOption",
+    "can_draw",
     "check_results",
     "check_writable",
     "device_of",
+    "hush",
+    "is_hushed",
     "look_after",
     "open_closed_streams",
     "open_profile",
@@ -64,9 +69,49 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
+UnknownOption = Annotated[
+    float,
+    typer.Option(
+        "--unknown",
+        metavar="P",
+        min=0.01,
+        max=0.99,
+        help="How probable a voice of nobody's is held to be before it is heard: more, and fewer strangers get a name.",
+    ),
+]
+
+
+SpeechOption = Annotated[
+    float,
+    typer.Option("--speech", metavar="P", min=0.01, max=0.99, help="From this probability on, sound counts as speech."),
+]
+
+
+_hushed = False
+
+
+def hush() -> None:
+    """Let `say` say nothing from now on."""
+    global _hushed
+    _hushed = True
+
+
+def is_hushed() -> bool:
+    """Whether only what goes wrong is told."""
+    return _hushed
+
+
 def say(line: str) -> None:
     """A line for eyes, on standard error: standard output is for decisions."""
-    print(line, file=sys.stderr)  # noqa: T201
+    if not _hushed:
+        print(line, file=sys.stderr)  # noqa: T201
+
+
+def can_draw() -> bool:
+    """Standard output is a terminal that knows Unicode and moves its cursor."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    moves = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")  # an editor's shell, a log
+    return sys.stdout.isatty() and utf8 and moves
 
 
 def write_text(file: str, text: str) -> None:
@@ -165,11 +210,12 @@ def look_after(folder: Path | None) -> "Profile":
     return Profile(folder or default_profile(), None)
 
 
-def stages_of(encoder: "Encoder", profile: "Profile") -> "Stages":
+def stages_of(encoder: "Encoder", profile: "Profile", *, unknown: float = 0.5, speech: float = 0.5) -> "Stages":
     """The stages of a session, which follows the profile while it runs and remembers its strangers."""
     from model.guests import Guests
     from model.introduce import Introduce
     from model.window import scorer_of
+    from stream.decide import Decide, DecisionConfig
     from stream.recognizer import Stages
 
     guests = Guests(encoder.weights)
@@ -177,6 +223,7 @@ def stages_of(encoder: "Encoder", profile: "Profile") -> "Stages":
         encoder.mfcc,
         encoder.stream,
         lambda: scorer_of(profile.voices, encoder.weights, profile.head),
+        lambda: Decide(DecisionConfig(unknown_prior=unknown, speech=speech)),
         guests=lambda: Introduce(guests, profile.voices, encoder.weights),
         changed=profile.refresh,
     )

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from stream.devices import InputDevice
 from stream.errors import LivespeakerError
 from stream.footer import Footer
-from stream.records import UNKNOWN, Block, Snapshot, Turn
+from stream.records import UNKNOWN, Block, Snapshot, Turn, guest_number
 from stream.steered import Steered
 from stream.text import safe_text
 
@@ -149,7 +149,8 @@ class Controls:
             )
             return
         who = safe_text(self._who)
-        self._suggested = self._who if self._who in snapshot.names[:-1] else ""
+        enrolled = self._who in snapshot.names[:-1] and guest_number(self._who) is None
+        self._suggested = self._who if enrolled else ""
         more = f"; Enter alone: more of {who}" if self._suggested else ""
         self._change(asked=f"Whose voice is this? Now {who}, {spoken_s:.0f} s heard{more}", typed="", message="")
 

@@ -15,7 +15,8 @@ __all__ = ["InputDevice", "find_input", "import_sounddevice", "list_inputs", "lo
 
 _NO_PORTAUDIO = (
     "the microphone needs PortAudio, which is not installed ({}): on Debian or Ubuntu run `sudo apt install "
-    "libportaudio2`, on Fedora `sudo dnf install portaudio`; on macOS and Windows install sounddevice again"
+    "libportaudio2`, on Fedora `sudo dnf install portaudio`, on macOS `brew install portaudio`, on Windows `pip "
+    "install --force-reinstall sounddevice`, which brings it along"
 )
 _NO_START = "PortAudio is installed but cannot start: {}; see that the sound system runs"
 _NO_INPUT = (

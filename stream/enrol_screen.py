@@ -44,20 +44,22 @@ class EnrolScreen:
     Args:
         name: who is enrolled.
         source: what is listened to.
+        quiet: show nothing.
     """
 
-    def __init__(self, name: str, source: str) -> None:
+    def __init__(self, name: str, source: str, *, quiet: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._title = f"{safe_text(name)} from {safe_text(source)}"
         self._newest: Heard | None = None
+        self._quiet = quiet
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),  # what is said needs the width more
             TextColumn("{task.percentage:>3.0f} %  {task.fields[said]}", markup=False),
             console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
+            disable=quiet or not sys.stderr.isatty(),
         )
         self._task = self._bar.add_task(safe_text(name), total=100, said=f"listening to {safe_text(source)} ...")
 
@@ -69,7 +71,7 @@ class EnrolScreen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        if self._newest and self._bar.disable:
+        if self._newest and self._bar.disable and not self._quiet:
             said = "; ".join(filter(None, [self._figures(self._newest), self._newest.advice]))
             print(f"{self._title}: {said}", file=sys.stderr)  # noqa: T201 - it is a screen
 

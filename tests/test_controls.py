@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from stream.controls import Abilities, Controls
 from stream.devices import InputDevice
 from stream.errors import EnrolmentError
 from stream.recognizer import Recognizer
-from stream.records import UNKNOWN, Block
+from stream.records import UNKNOWN, Block, Turn
 from stream.session import run_session
 from stream.steered import Steered
 from tests.talk import base, blocks, conversation, encoder, stages, voices, write_profile
@@ -82,6 +83,29 @@ def test_enter_alone_gives_more_of_who_is_known_and_escape_gives_nothing(tmp_pat
     assert "does not sound like the Sally" in session.message
     session.press("e", *UNKNOWN, "enter")
     assert "give another name" in session.message
+
+
+def test_a_guest_is_heard_over_all_turns_and_has_no_name_to_keep() -> None:
+    heard: list[float] = []
+
+    def enrol(name: str, sound: Sequence[Block], rate: int) -> str:
+        heard.append(sum(len(block.samples) for block in sound) / rate)
+        return f"{name} is known"
+
+    session = Session(11, can=Abilities(enrol=enrol))
+    spoken = [
+        Turn(start * SAMPLE_RATE, end * SAMPLE_RATE, name, 0.9, True)
+        for start, end, name in [(0, 3, "guest-1"), (3, 6, UNKNOWN), (6, 10, "guest-1")]
+    ]
+    last = replace(session.recognizer.snapshot, names=("guest-1", UNKNOWN), turns=tuple(spoken), current=None)
+    session.keys = Controls(session.source, lambda: last, Abilities(enrol=enrol))
+    session.press("e")
+    assert session.keys.footer().asked == "Whose voice is this? Now guest-1, 7 s heard"
+    session.press("enter")  # nobody is called guest-1
+    assert heard == []
+    session.press("e", *"Ann", "enter")
+    assert heard == [7.0]
+    assert session.message == "Ann is known"
 
 
 def test_too_little_speech_and_none_are_refused_in_a_line() -> None:

@@ -1,15 +1,22 @@
 """The dashboard in a real terminal: drawn at every size, resized, and gone without a trace."""
 
+import json
 import os
 import re
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile as sf
 from rich.cells import cell_len
 
+from model.profile import Profile
+from stream.clock import SAMPLE_RATE
+from stream.demonstration import CONVERSATION
+from tests.pulse import Pulse, pulse  # noqa: F401 - a fixture
+from tests.talk import base, livespeaker, reading
 from tests.tmux import Terminal, needs_tmux, run_in_terminal
 
 pytestmark = needs_tmux
@@ -99,11 +106,42 @@ def test_keys_pause_record_enrol_and_quit_while_the_demo_runs(tmp_path: Path) ->
     assert sf.info(recording).frames > 16_000
 
 
-def wait_until_spoken(terminal: Terminal, name: str) -> None:
+def test_who_begins_with_nobody_is_led_to_the_first_name(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    with run_in_terminal("replay", str(CONVERSATION), "--profile", str(profile)) as terminal:
+        terminal.wait_for("Nobody is enrolled yet. Let somebody speak for a few seconds, press e,")
+        wait_until_spoken(terminal, "unknown", "○")
+        terminal.type("e")
+        terminal.wait_for("Whose voice is this? Now unknown, ", "Name: ▏")
+        terminal.write("Sally")
+        terminal.type("Enter")
+        screen = terminal.wait_for("● Sally")
+        assert "Nobody is enrolled" not in screen
+        terminal.type("q")
+        terminal.wait_for("exit 0", "same terminal")
+    assert [voice.name for voice in Profile(profile, base()).voices] == ["Sally"]
+
+
+def test_devices_shows_which_input_hears(pulse: Pulse, tmp_path: Path) -> None:  # noqa: F811
+    talk = tmp_path / "talk.wav"
+    sf.write(talk, np.tile(reading("Rob"), 3), SAMPLE_RATE)
+    with pulse.play(talk) as player, run_in_terminal("devices", env=pulse.env) as terminal:
+        terminal.wait_for("Level", "━━━━", "Ctrl-C ends.")
+        terminal.type(CTRL_C)
+        terminal.wait_for("exit 0", "same terminal")
+        player.terminate()
+    done = livespeaker("devices", "--json", env=pulse.env)
+    found = json.loads(done.stdout)
+    assert found["schema"] == 1
+    assert [device["default"] for device in found["devices"]].count(True) == 1
+    assert set(found["devices"][0]) == {"index", "name", "host", "channels", "rate", "default"}
+
+
+def wait_until_spoken(terminal: Terminal, name: str, mark: str = "●") -> None:
     """Until the last turn of this name is longer than it must be to be enrolled."""
     deadline = time.monotonic() + 60
     while True:
-        found = re.search(rf"✓ 00:(\d\d\.\d) - 00:(\d\d\.\d)  ● {name}", terminal.screen())
+        found = re.search(rf"✓ 00:(\d\d\.\d) - 00:(\d\d\.\d)  {mark} {name}", terminal.screen())
         if found and float(found[2]) - float(found[1]) > 2.5:
             return
         assert time.monotonic() < deadline, terminal.screen()
