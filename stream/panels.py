@@ -276,6 +276,8 @@ def footer_panel(snapshot: Snapshot, footer: Footer, width: int) -> list[Text]:
 
 def _how_it_goes(snapshot: Snapshot, width: int) -> Text:
     """Delay, cost and loss in words. What was lost stands out."""
+    if snapshot.trouble:
+        return Text(f"! {cut(snapshot.trouble, max(width - 2, 1))}", f"bold {_ALARM}")
     loss = snapshot.loss
     hop_ms = snapshot.hop_ms if math.isfinite(snapshot.hop_ms) else 0.0
     lag_s = samples_to_seconds(snapshot.lag_samples)

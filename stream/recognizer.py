@@ -204,7 +204,7 @@ class Recognizer:
         self._talk: dict[str, int] = {}
         self.loss = Loss()  # the source's, as last told by `push`
         self._lag = 0  # the source's, as last told by `push`, at 16 kHz
-        self._notice = ""
+        self._notice = self._trouble = ""
         self.snapshot = self._take_snapshot(done=False)
 
     @property
@@ -266,7 +266,10 @@ class Recognizer:
             source: what it is called from now on.
         """
         events: list[Turn | Gap] = [*self._begin_anew()] if notice.waiting else []
-        self._source, self._notice = source, notice.text if notice.waiting else ""
+        if notice.trouble:
+            self._trouble = notice.text
+        else:
+            self._source, self._notice = source, notice.text if notice.waiting else ""
         self._note(events)
         return events
 
@@ -310,5 +313,6 @@ class Recognizer:
             done=done,
             lag_samples=self._lag,
             notice=self._notice,
+            trouble=self._trouble,
             clipped=chain.clipped,
         )

@@ -213,7 +213,7 @@ class Recorded:
                     self._recording.write(heard)
                 except OutputError as error:
                     failed = error
-                    yield Notice(str(error))
+                    yield Notice(str(error), trouble=True)
             yield heard
         if failed is not None:
             raise failed

@@ -143,6 +143,7 @@ class Notice:
 
     text: str  # one line, safe to show
     waiting: bool = False  # no sound comes until the next notice
+    trouble: bool = False  # something that was wanted is lost for good: it stays on the screen
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -165,4 +166,5 @@ class Snapshot:
     done: bool = False  # the stream has ended
     lag_samples: int = 0  # sound, at 16 kHz, that was heard and waits to be looked at
     notice: str = ""  # why no sound comes, while none does
+    trouble: str = ""  # what is lost for good: an output that was given up
     clipped: int = 0  # samples of the last hop that stood at full scale

@@ -71,18 +71,17 @@ def run_session(
     Raises:
         OutputError: an output failed.
     """
-    told = _Outputs(outputs, goes_on_alone=goes_on_alone)
+    told = _Outputs(outputs, source, recognizer, goes_on_alone=goes_on_alone)
     try:
         with stopped_by_signals(source):
             for heard in source.blocks():
                 if isinstance(heard, Notice):
-                    told.write(recognizer.notice(heard, source.name), recognizer.duration)
-                    told.notice(recognizer.duration, heard.text)
+                    told.notice(heard)
                 else:
-                    told.write(recognizer.push(heard, source.loss, source.lag_samples), recognizer.duration)
+                    told.write(recognizer.push(heard, source.loss, source.lag_samples))
     finally:
-        told.write(recognizer.flush(), recognizer.duration)
-        told.end(recognizer.duration, source.loss, recognizer.gaps)
+        told.write(recognizer.flush())
+        told.end()
     if told.failed:
         raise told.failed
 
@@ -90,38 +89,45 @@ def run_session(
 class _Outputs:
     """The outputs that still take something."""
 
-    def __init__(self, outputs: Sequence[Output], *, goes_on_alone: bool) -> None:
+    def __init__(
+        self, outputs: Sequence[Output], source: Source, recognizer: Recognizer, *, goes_on_alone: bool
+    ) -> None:
         self._left = list(outputs)
+        self._source, self._recognizer = source, recognizer
         self._goes_on_alone = goes_on_alone
         self.failed: OutputError | None = None  # the first error
 
-    def write(self, events: Iterable[Turn | Gap], now: int) -> None:
+    def write(self, events: Iterable[Turn | Gap]) -> None:
         for event in events:
             if isinstance(event, Gap):
                 start, end = event.start, event.end
-                self._each(lambda output, start=start, end=end: output.gap(start, end), now)  # type: ignore[misc]
+                self._each(lambda output, start=start, end=end: output.gap(start, end))  # type: ignore[misc]
             else:
-                self._each(lambda output, turn=event: output.write(turn), now)  # type: ignore[misc]
+                self._each(lambda output, turn=event: output.write(turn))  # type: ignore[misc]
 
-    def notice(self, now: int, text: str) -> None:
-        self._each(lambda output: output.notice(now, text), now)
+    def notice(self, notice: Notice) -> None:
+        self.write(self._recognizer.notice(notice, self._source.name))
+        now = self._recognizer.duration
+        self._each(lambda output: output.notice(now, notice.text))
 
-    def end(self, duration: int, loss: Loss, gaps: int) -> None:
-        self._each(lambda output: output.end(duration, loss, gaps), duration)
+    def end(self) -> None:
+        duration, loss, gaps = self._recognizer.duration, self._source.loss, self._recognizer.gaps
+        self._each(lambda output: output.end(duration, loss, gaps))
 
-    def _each(self, put: Callable[[Output], None], now: int) -> None:
+    def _each(self, put: Callable[[Output], None]) -> None:
         for output in tuple(self._left):
             try:
                 put(output)
-                if trouble := output.trouble:
-                    output.trouble = ""
-                    self.notice(now, trouble)
             except OutputError as error:
                 self._left.remove(output)
                 self.failed = self.failed or error
                 if not self._goes_on_alone and not any(each.keeps_decisions for each in self._left):
                     raise
-                self.notice(now, str(error))
+                self.notice(Notice(str(error), trouble=True))
+            else:
+                trouble, output.trouble = output.trouble, ""
+                if trouble:
+                    self.notice(Notice(trouble, trouble=True))
 
 
 @contextmanager

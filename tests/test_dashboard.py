@@ -81,6 +81,7 @@ EXTREMES = {
     "endless name": but(TALK, current=Turn(0, S, "宇宙" * 10_000, 0.9, False), names=("x" * 100_000, UNKNOWN)),
     "losses": but(TALK, loss=Loss(123, 456, 78_900), gaps=12, hop_ms=131.0),
     "ended": but(SILENCE, done=True),
+    "trouble": but(TALK, trouble=EVIL * 30),
     "waiting": but(SILENCE, notice=EVIL + "the microphone is gone; waiting for it " * 9, lag_samples=40_000),
 }
 
@@ -91,6 +92,7 @@ def test_a_microphone_that_is_gone_and_sound_that_waits_are_on_the_screen():
     assert "dBFS" not in text(waits)
     assert "lag" not in text(but(TALK, lag_samples=S // 4))
     assert "! lag 2.5 s" in text(but(TALK, lag_samples=40_000))
+    assert "! cannot write to x.csv: no space" in text(but(TALK, trouble="cannot write to x.csv: no space left"))
 
 
 MIRIAM = "\u05de\u05e8\u05d9\u05dd"

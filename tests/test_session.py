@@ -165,6 +165,8 @@ def test_a_session_that_is_watched_goes_on_without_outputs(sound: list[Block]) -
         run_session(source, listener, [Kept(fails_at=0)], goes_on_alone=True)
     assert source.given == len(sound)
     assert listener.snapshot.done
+    assert listener.snapshot.trouble == "no space is left; make room"
+    assert listener.snapshot.notice == ""
 
 
 @posix
