@@ -31,7 +31,7 @@ from model.scoring import Judge, centroid, mean_vector
 from model.voices import Voice
 from model.weights import Weights
 from stream.errors import UsageError
-from stream.records import Embedding, guest_name, guest_number
+from stream.records import Embedding, guest_name
 
 __all__ = ["GuestConfig", "Guests", "Named", "sums_of"]
 
@@ -51,7 +51,6 @@ class GuestConfig:
     most_guests: int = 12  # in a session; whoever comes after them stays unknown
     most_waiting: int = 6  # voices that are no guests yet; of more, the one that was heard least lately is forgotten
     references: int = 5  # kept of a voice, those with the most speech
-    sound_hops: int = 50  # kept of the sound behind each
 
     def __post_init__(self) -> None:
         counts = self.turns, self.most_guests, self.most_waiting, self.references
@@ -66,7 +65,6 @@ class GuestConfig:
 class _Reference:
     vector: NDArray[np.float32]  # (d,) unit length
     speech_s: float  # seconds of speech behind it
-    sound: NDArray[np.int16]  # (n,) at 16 kHz, of the speech alone; empty where the hops brought none
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -90,7 +88,7 @@ class Named:
 class Guests:
     """Remembers the strangers of one session, through gaps and changes of the enrolled people.
 
-    What it holds is replaced, never changed: another thread may ask for a guest's sound at any time.
+    What it holds is replaced, never changed: another thread may ask for the names at any time.
 
     Args:
         weights: the network, its cohort and its calibration.
@@ -111,19 +109,6 @@ class Guests:
     def names(self) -> tuple[str, ...]:
         """The guests so far, by their numbers, without those who were enrolled meanwhile."""
         return tuple(guest_name(number) for number in sorted(one.number for one in self._strangers if one.number))
-
-    def sound(self, name: str) -> list[NDArray[np.float32]]:
-        """What a guest said: recordings (n,) of speech at 16 kHz in [-1, 1], the longest first.
-
-        Raises:
-            UsageError: there is no such guest.
-        """
-        number = guest_number(name)
-        for stranger in self._strangers:
-            if number and stranger.number == number:
-                by_length = sorted(stranger.references, key=lambda one: -len(one.sound))
-                return [one.sound.astype(np.float32) / np.float32(32767) for one in by_length if len(one.sound)]
-        raise UsageError(f"expected a guest of this session, {_listed(self.names)}, got {name}; name one of them")
 
     def meet(self, people: Sequence[Voice]) -> None:
         """Know who is enrolled from now on. A guest who has been enrolled is a guest no longer."""
@@ -153,7 +138,7 @@ class Guests:
             own = self._strangers[at]
         else:
             at, own = len(self._strangers), _Stranger(0, (), vector, 0, 0.0, 0)
-        better = self._learned(own, _Reference(vector, speech_s, self._sound(stretch)))
+        better = self._learned(own, _Reference(vector, speech_s))
         self._remember([*self._strangers[:at], better, *self._strangers[at + 1 :]])
         return self._named(*self._compare(vector, speech_s)) if better.number else Named(None, 1.0)
 
@@ -207,12 +192,6 @@ class Guests:
         means = [one.mean for one in self._strangers]
         self._judge = Judge(np.stack(means), self._weights) if means else None
 
-    def _sound(self, stretch: Sequence[Embedding]) -> NDArray[np.int16]:
-        pieces = [hop.samples for hop in stretch if hop.samples is not None][: self.config.sound_hops]
-        if not pieces:
-            return np.empty(0, np.int16)
-        return np.round(np.clip(np.concatenate(pieces), -1, 1) * 32767).astype(np.int16)
-
 
 def sums_of(stretch: Sequence[Embedding]) -> NDArray[np.float64]:
     """(n, n_sums) of its hops, at least one.
@@ -224,7 +203,3 @@ def sums_of(stretch: Sequence[Embedding]) -> NDArray[np.float64]:
     if len(sums) < len(stretch):
         raise ValueError("wanted embeddings with the sums of their hops, got some without")
     return np.stack(sums)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " or ".join(names) or "of whom there is none yet"

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from stream.cli_adopt import adopt
 from stream.cli_bench import bench
 from stream.cli_config import config_path, defaults_for, read_config
 from stream.cli_keys import abilities
@@ -224,6 +225,7 @@ def replay(
     )
 
 
+speakers.command()(adopt)
 app.add_typer(speakers, name="speakers")
 app.command()(pretrain)
 app.add_typer(evaluate, name="evaluate")

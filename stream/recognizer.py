@@ -97,8 +97,7 @@ class _Chain:
         self.scorer = stages.scorer()
         self.decide = stages.decide()
         self.guests = stages.guests() if stages.guests else None
-        # Of a guest the sound is kept too: whoever is enrolled from it is enrolled as from a microphone.
-        self.sound = HopSound() if self.scorer.needs_sound or self.guests else None
+        self.sound = HopSound() if self.scorer.needs_sound else None
         self.stamp = Stamp()
         self.scores: Scores | None = None  # the newest
         self.hops = 0

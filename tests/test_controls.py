@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.guests import Guests
 from model.profile import Profile, Voice
 from stream.cli_keys import abilities
 from stream.clock import SAMPLE_RATE
@@ -19,7 +20,7 @@ from stream.recognizer import Recognizer
 from stream.records import UNKNOWN, Block, Turn
 from stream.session import run_session
 from stream.steered import Steered
-from tests.talk import base, blocks, conversation, encoder, stages, voices, write_profile
+from tests.talk import base, blocks, conversation, encoder, stages, voices, weights, write_profile
 from tests.test_session import Heard
 from tests.test_text import EVIL, harmful
 
@@ -32,10 +33,12 @@ def cosine(one: Voice, other: Voice) -> float:
 class Session:
     """A conversation that was heard up to some second, with keys."""
 
-    def __init__(self, to_s: float, known: Sequence[str] = (), can: Abilities | None = None) -> None:
+    def __init__(
+        self, to_s: float, known: Sequence[str] = (), can: Abilities | None = None, guests: Guests | None = None
+    ) -> None:
         self.source = Steered(Heard(list(blocks(conversation(0, to_s), 1_600))))
         people = [voice for voice in voices() if voice.name in known]
-        self.recognizer = Recognizer(stages(people), "talk", SAMPLE_RATE)
+        self.recognizer = Recognizer(stages(people, guests=guests), "talk", SAMPLE_RATE)
         self.keys = Controls(self.source, lambda: self.recognizer.snapshot, can)
         run_session(self.source, self.recognizer, [])
 
@@ -63,6 +66,21 @@ def test_who_has_just_spoken_is_enrolled_from_what_was_said(tmp_path: Path) -> N
     alike = {voice.name: cosine(rob, voice) for voice in voices()}
     assert alike["Rob"] > 0.8
     assert max(alike, key=alike.__getitem__) == "Rob"
+
+
+def test_a_guest_is_adopted_and_a_number_is_not_taken_for_a_name(tmp_path: Path) -> None:
+    folder = write_profile(tmp_path / "profile")
+    can = abilities(encoder(), folder, Heard([]))
+    session = Session(42.4, ("Sally", "Rob", "Angus"), can, Guests(weights()))
+    session.press("e")
+    assert session.keys.footer().asked == "Whose voice is this? Now guest-1, 4 s heard"
+    session.press("enter")
+    assert len(Profile(folder, base()).voices) == 3
+    session.press("e", *"guest-1", "enter")
+    assert "give another name" in session.message
+    session.press("e", *"Cleo", "enter")
+    assert session.message.startswith("Cleo: ")
+    assert Profile(folder, base()).voices[-1].name == "Cleo"
 
 
 def test_enter_alone_gives_more_of_who_is_known_and_escape_gives_nothing(tmp_path: Path) -> None:

@@ -16,11 +16,10 @@ STRANGER = ((28.6, 32.4), (38.5, 42.0), (57.9, 61.5))
 
 
 def hops(samples: np.ndarray) -> list[Embedding]:
-    """Its hops of speech, with their sums and their sound."""
+    """Its hops of speech, with their sums."""
     stage, mfcc = encoder().stream(), encoder().mfcc()
     found = [each for rows in mfcc.push(Block(0, samples)) for each in stage.push(rows)] + stage.flush()
-    sound = [samples[each.start : each.start + HOP_SAMPLES] for each in found]
-    return [replace(each, samples=heard) for each, heard in zip(found, sound, strict=True) if each.speech >= 0.5]
+    return [each for each in found if each.speech >= 0.5]
 
 
 def said(span: tuple[float, float]) -> list[Embedding]:
@@ -122,22 +121,13 @@ def test_a_voice_that_was_heard_least_lately_is_forgotten() -> None:
     assert guests.hear(made_up(0)).name is None
 
 
-def test_what_is_kept_of_a_guest_is_bounded_and_is_sound() -> None:
-    guests = Guests(weights(), GuestConfig(references=2, sound_hops=20))
+def test_what_is_kept_of_a_guest_is_bounded() -> None:
+    guests = Guests(weights(), GuestConfig(references=2))
     for span in STRANGER:
         guests.hear(said(span))
-    sound = guests.sound("guest-1")
-    assert [len(one) for one in sound] == [20 * HOP_SAMPLES] * 2
-    assert all(one.dtype == np.float32 and 0.01 < np.abs(one).max() <= 1 for one in sound)
-    heard = said(STRANGER[0])
-    whole = np.concatenate([hop.samples for hop in heard[:20] if hop.samples is not None])
-    assert any(np.abs(one - whole).max() < 1e-4 for one in sound)
-
-
-@pytest.mark.parametrize("name", ["guest-1", "guest-0", "Ann", ""])
-def test_a_guest_who_is_not_there_has_no_sound(name: str) -> None:
-    with pytest.raises(UsageError, match="expected a guest of this session, of whom there is none yet, got"):
-        Guests(weights()).sound(name)
+    (guest,) = guests._strangers
+    assert len(guest.references) == 2
+    assert guest.turns == 3
 
 
 def test_embeddings_without_sums_are_refused() -> None:
