@@ -38,7 +38,7 @@ def fit(
         labels: (m,) whose, `n` for nobody's.
         n: people.
         rate: of Adam.
-        batch: values in a step.
+        batch: values in a step, at most.
         epochs: how many, at most.
         least: so many of them, whatever the validation says.
         seed: of the order.
@@ -78,9 +78,8 @@ def fit(
     rng = np.random.default_rng(seed)
     best, after, kept = float("nan"), epochs, None
     for epoch in range(1, epochs + 1):
-        order = rng.permutation(len(labels))
-        for at in range(0, len(order), batch):
-            some = order[at : at + batch]
+        # Batches of one size: what a small last one happens to hold would have as much weight as all of another.
+        for some in np.array_split(rng.permutation(len(labels)), -(-len(labels) // batch)):
             step(values[some], labels[some], weights[some])
         on_epoch(epoch)
         if held_out is None or epoch < least:

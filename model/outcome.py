@@ -11,6 +11,9 @@ from model.scoring import UNKNOWN_PRIOR
 
 __all__ = ["Compared", "Outcome", "outcome_of"]
 
+CHANCE = 1
+"""Windows, of the twenty or so of a person, by which two ways may differ without one being the worse."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -53,13 +56,14 @@ class Compared:
 
     @property
     def worse(self) -> list[int]:
-        """The people, by number, who are recognised less often than before."""
-        return [int(i) for i in np.flatnonzero(self.after.wrong > self.before.wrong)]
+        """The people, by number, who are recognised less often than before, by more than `CHANCE` windows."""
+        return [int(i) for i in np.flatnonzero(self.after.wrong > self.before.wrong + CHANCE)]
 
     @property
     def better(self) -> bool:
         """Nobody is recognised less often, strangers get no more names, and all in all it is surer of what is right."""
-        return not self.worse and self.after.accepted <= self.before.accepted and self.after.loss < self.before.loss
+        more = self.after.confusion[-1, :-1].sum() - self.before.confusion[-1, :-1].sum()  # of strangers' windows
+        return not self.worse and bool(more <= CHANCE) and self.after.loss < self.before.loss
 
     @property
     def figures(self) -> str:
