@@ -168,10 +168,10 @@ class Pooling:
         self._groups = self._gates, len(self._kernel) // (2 * self._gates)
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
         self._last = np.zeros((SHORTEST_HOPS, self.n_sums), np.float32)  # of single hops, a ring
-        # Sums over 5, 10, 20, ... hops, one ring for each length: those that ended in the last so many hops.
-        doublings = range((windows[-1] // SHORTEST_HOPS).bit_length())
-        self._rings = [np.zeros((SHORTEST_HOPS << i, self.n_sums), np.float32) for i in doublings]
-        self._wanted = [len(ring) in windows for ring in self._rings]
+        lengths = [SHORTEST_HOPS << i for i in range((windows[-1] // SHORTEST_HOPS).bit_length())]
+        self._wanted = [lengths.index(hops) for hops in windows]
+        # Sums over 5, 10, 20, ... hops, a ring for each: those that ended in the last so many hops.
+        self._rings = [np.zeros((hops, self.n_sums), np.float32) for hops in lengths[:-1]]
         self._hops = 0
         self._since = SincePause()
 
@@ -195,14 +195,14 @@ class Pooling:
                 ring[:] = 0.0
         self._last[self._hops % SHORTEST_HOPS] = hop.sums
         total = self._last.sum(axis=0)
-        sums = []
+        sums = [total]
         for ring in self._rings:
-            sums.append(total)
             at = self._hops % len(ring)
-            before, ring[at] = ring[at].copy(), total  # what ended where `total` begins
-            total = total + before
+            both = total + ring[at]  # what is there ended where `total` begins
+            ring[at] = total
+            sums.append(total := both)
         self._hops += 1
-        vectors, seconds = self.embed(np.array(sums)[self._wanted])
+        vectors, seconds = self.embed(np.array([sums[i] for i in self._wanted]))
         return [Embedding(hop.start, vectors, seconds, hop.speech, sums=hop.sums)]
 
     def flush(self) -> list[Embedding]:

@@ -202,6 +202,28 @@ def test_a_window_is_the_pooling_of_its_hops_back_to_the_last_pause() -> None:
     assert pauses > 3
 
 
+def test_a_window_of_any_doubling_is_the_sum_of_its_hops() -> None:
+    weights = encoder().weights
+    draw = np.random.default_rng(0)
+    # Silence from hop 200 to 204: a pause begins the windows anew.
+    hops = [
+        HopSums(i * HOP_SAMPLES, draw.random(Pooling(weights).n_sums), 0.0 if 200 <= i < 205 else 1.0)
+        for i in range(400)
+    ]
+    windows = (5, 40, 160)
+    pooling = Pooling(weights, windows)
+    for i, hop in enumerate(hops):
+        (embedding,) = pooling.push(hop)
+        first = 204 if i >= 204 else i if i >= 202 else 0
+        for row, length in enumerate(windows):
+            window = hops[max(first, i + 1 - length) : i + 1]
+            vectors, seconds = pooling.embed(np.sum([each.sums for each in window], axis=0)[None])
+            np.testing.assert_allclose(embedding.vectors[row], vectors[0], atol=1e-5)
+            np.testing.assert_allclose(embedding.speech_s[row], seconds[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="30 is not in"):
+        Pooling(weights, (5, 30))
+
+
 def test_seconds_of_speech_are_seconds() -> None:
     pooling = Pooling(encoder().weights)
     hops = encoder().hops(conversation(5.9, 9.9), sample_rate=SAMPLE_RATE)
