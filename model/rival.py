@@ -28,14 +28,17 @@ class Rival:
         self._in, self._out = process.stdin, process.stdout
         self._ways: list[str] = json.loads(self._line())
 
-    def ask(self, end: int) -> dict[str, float]:
-        """Milliseconds that a decision took, by way, about windows whose last sample is the one before `end`.
+    def ask(self, end: int) -> dict[str, tuple[float, float]]:
+        """By way, the milliseconds that a decision took, by the wall and of processor time.
+
+        Args:
+            end: one past the last sample of the windows that are decided about.
 
         Raises:
             EOFError: the process has ended.
         """
         print(end, file=self._in, flush=True)
-        return dict(zip(self._ways, json.loads(self._line()), strict=True))
+        return {way: (wall, busy) for way, (wall, busy) in zip(self._ways, json.loads(self._line()), strict=True)}
 
     def _line(self) -> str:
         line = self._out.readline()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import UsageError
@@ -30,11 +31,17 @@ __all__ = [
     "grow",
     "hops_of",
     "many_streams",
+    "middle_and_worst",
     "timed_ms",
 ]
 
 HOP_MS = 1_000 * HOP_SAMPLES / SAMPLE_RATE
 """Milliseconds of sound that a hop lasts."""
+
+# A machine with other work to do takes the processor away, from a long call more often than from a short one: what is
+# compared is compared by processor time, where the system counts it finely (Windows does not).
+_FINE = time.get_clock_info("thread_time").resolution <= 1e-6
+processor_ns = time.thread_time_ns if _FINE else time.perf_counter_ns
 
 REST, WHOLE = "the rest", "whole recognizer"
 LEAST_SOUND_S = 5  # of a file: the longest window and one hop more
@@ -105,7 +112,8 @@ class Growth:
     hops: int
     p50_ms: float
     p95_ms: float
-    ratio: float  # of the p50, to the smallest size
+    cpu_ms: float  # of processor time, p50
+    ratio: float  # of that, to the smallest size
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +172,17 @@ def grow(
         records: hops.
         on_done: see `OnDone`.
     """
-    spent: dict[float, list[float]] = {size: [] for size in sizes}
+    spent: dict[float, list[tuple[float, float]]] = {size: [] for size in sizes}
     for i, record in enumerate(records):
         for size, push in sizes.items():
             spent[size].append(timed_ms(push, record))
         on_done(of, i + 1, len(records))
     timed = {size: np.array(ms[min(WARM_HOPS, len(ms) // 2) :]) for size, ms in spent.items()}
-    middle = {size: float(np.median(ms)) for size, ms in timed.items()}
-    first = next(iter(middle.values()))
+    first = float(np.median(next(iter(timed.values()))[:, 1]))
     return tuple(
-        Growth(of, size, len(ms), middle[size], float(np.percentile(ms, 95)), middle[size] / first)
+        Growth(of, size, len(ms), p50, p95, cpu, cpu / first)
         for size, ms in timed.items()
+        for p50, p95, cpu in [middle_and_worst(ms)]
     )
 
 
@@ -183,10 +191,10 @@ def many_streams(stages: Callable[[], Stages], sound: Sound, seconds: float, on_
     recognizers = [Recognizer(stages(), sound.name, sound.rate) for _ in range(AT_ONCE)]
     hops, spent = hops_of(seconds), 0
     for i, block in enumerate(islice(sound.blocks(), WARM_HOPS + hops)):
-        began = time.thread_time_ns()
+        began = processor_ns()
         for recognizer in recognizers:
             recognizer.push(block)
-        spent += (time.thread_time_ns() - began) * (i >= WARM_HOPS)
+        spent += (processor_ns() - began) * (i >= WARM_HOPS)
         on_done("streams", max(0, i + 1 - WARM_HOPS), hops)
     cpu_ms = spent / 1e6 / hops / AT_ONCE
     return Streams(AT_ONCE, hops, cpu_ms, int(HOP_MS / cpu_ms))
@@ -197,8 +205,14 @@ def hops_of(seconds: float) -> int:
     return max(1, round(seconds * SAMPLE_RATE / HOP_SAMPLES))
 
 
-def timed_ms(push: Callable[[Record], object], record: Record) -> float:
-    """Wall milliseconds that one call takes."""
-    began = time.perf_counter_ns()
+def timed_ms(push: Callable[[Record], object], record: Record) -> tuple[float, float]:
+    """Milliseconds that one call takes: by the wall, and of processor time."""
+    began, busy = time.perf_counter_ns(), processor_ns()
     push(record)
-    return (time.perf_counter_ns() - began) / 1e6
+    return (time.perf_counter_ns() - began) / 1e6, (processor_ns() - busy) / 1e6
+
+
+def middle_and_worst(ms: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Of (n, 2) times as `timed_ms` gives them: p50 and p95 by the wall, and p50 of processor time."""
+    p50, p95 = np.percentile(ms[:, 0], (50, 95))
+    return float(p50), float(p95), float(np.median(ms[:, 1]))

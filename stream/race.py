@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from stream.bench import OnDone, timed_ms
+from stream.bench import OnDone, middle_and_worst, timed_ms
 from stream.clock import HOP_SAMPLES
 from stream.records import Block, FloatArray
 
@@ -19,8 +19,12 @@ WARM_HOPS = 40  # not timed: 4 s, until every window is full
 class Rival(Protocol):
     """Decides in ways of its own, about the same sound."""
 
-    def ask(self, end: int) -> dict[str, float]:
-        """Milliseconds that a decision took, by way, about windows whose last sample is the one before `end`."""
+    def ask(self, end: int) -> dict[str, tuple[float, float]]:
+        """By way, the milliseconds that a decision took, by the wall and of processor time.
+
+        Args:
+            end: one past the last sample of the windows that are decided about.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class Way:
     decisions: int  # timed
     p50_ms: float
     p95_ms: float
-    ratio: float  # of the p50, to ours, which comes first
+    cpu_ms: float  # of processor time, p50
+    ratio: float  # of that, to ours, which comes first
 
 
 def race(
@@ -47,7 +52,7 @@ def race(
         on_done: is told how many decisions are done.
     """
     whole = len(samples) // HOP_SAMPLES
-    spent: dict[str, list[float]] = {OURS: []}
+    spent: dict[str, list[tuple[float, float]]] = {OURS: []}
     for hop in range(WARM_HOPS + hops):
         at = hop % whole * HOP_SAMPLES
         ms = timed_ms(push, Block(hop * HOP_SAMPLES, samples[at : at + HOP_SAMPLES]))
@@ -59,8 +64,9 @@ def race(
             for name, theirs in rival.ask(end).items():
                 spent.setdefault(name, []).append(theirs)
         on_done("decisions", hop + 1 - WARM_HOPS, hops)
-    ours = float(np.median(spent[OURS]))
+    *_, ours = middle_and_worst(np.array(spent[OURS]))
     return tuple(
-        Way(name, len(each), float(np.median(each)), float(np.percentile(each, 95)), float(np.median(each)) / ours)
+        Way(name, len(each), p50, p95, cpu, cpu / ours)
         for name, each in spent.items()
+        for p50, p95, cpu in [middle_and_worst(np.array(each))]
     )

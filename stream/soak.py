@@ -61,7 +61,7 @@ def soak(stages: Callable[[], Stages], sound: Sound, seconds: float, on_done: On
     for hop, block in enumerate(islice(sound.blocks(), end)):
         if hop == again:
             fresh = _Ear(stages(), sound)
-        lately.append(timed_ms(old.recognizer.push, block))
+        lately.append(timed_ms(old.recognizer.push, block)[0])
         heard = block.start + len(block.samples)
         if fresh is not None:
             fresh.recognizer.push(block)
