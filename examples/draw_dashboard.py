@@ -13,12 +13,15 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from stream.calm import Calm
+from stream.cli_keys import abilities
 from stream.cli_people import enrol
 from stream.cli_shared import open_profile, stages_of
+from stream.controls import Controls
 from stream.dashboard import render
 from stream.demonstration import CONVERSATION, ENROLMENT
 from stream.recognizer import Recognizer
 from stream.replay import open_source
+from stream.steered import Steered
 
 # As rich's, without a font from the network: a picture should fetch nothing.
 SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg"><style>
@@ -36,6 +39,7 @@ def main(file: str, seconds: float = 31.0, width: int = 80, height: int = 24) ->
             enrol(encoder, profile, name, [open_source(reading, None)])
         source, calm = open_source(CONVERSATION, None), Calm()
         recognizer = Recognizer(stages_of(encoder, profile), source.name, source.rate)
+        keys = Controls(Steered(source), lambda: recognizer.snapshot, abilities(encoder, Path(folder), source))
         with source:
             for block in source.blocks():
                 recognizer.push(block, source.loss)
@@ -43,7 +47,7 @@ def main(file: str, seconds: float = 31.0, width: int = 80, height: int = 24) ->
                 if block.start >= seconds * source.rate:
                     break
     console = Console(file=io.StringIO(), width=width, height=height, record=True, force_terminal=True)
-    console.print(Text("\n").join(render(snapshot, width, height)), soft_wrap=True)
+    console.print(Text("\n").join(render(snapshot, width, height, keys.footer())), soft_wrap=True)
     console.save_svg(file, title="livespeaker demo", theme=MONOKAI, code_format=SVG, unique_id="dashboard")
 
 
