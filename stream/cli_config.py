@@ -1,7 +1,6 @@
 """The user's own defaults: a TOML file in their config folder, which every option on the command line goes before."""
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +52,8 @@ def read_config(path: Path | None) -> dict[str, Any]:
     """
     if path is None or (not path.exists() and not os.environ.get(_VARIABLE)):
         return {}
+    import tomllib
+
     shown = safe_text(str(path))
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -9,16 +9,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from stream.cli_shared import JsonOption, check_results, write_text
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import UsageError
-from stream.records import Block, Turn
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from model.encoder import Encoder
     from model.scoring import Scorer
     from model.stream_eval import Heard
@@ -122,8 +122,9 @@ def _listener(encoder: "Encoder") -> "Callable[[Callable[[], Scorer], NDArray[np
     # A recognizer over a whole conversation, and what the screen showed after every hop.
     from model.stream_eval import Heard
     from stream.recognizer import Recognizer, Stages
+    from stream.records import Block, Turn
 
-    def listen(scorer: "Callable[[], Scorer]", samples: NDArray[np.float32]) -> Heard:
+    def listen(scorer: "Callable[[], Scorer]", samples: "NDArray[np.float32]") -> "Heard":
         recognizer = Recognizer(Stages(encoder.mfcc, encoder.stream, scorer), "", SAMPLE_RATE)
         # Cut where a hop is complete, so that what it changes is seen at once.
         first = recognizer.latency_samples % HOP_SAMPLES
