@@ -1,8 +1,10 @@
 """From scores to turns: who, from when to when, tentative first, then final.
 
-A sticky hidden Markov model over the enrolled people and "unknown", decoded by Viterbi (1967) with a
-fixed lag: the best path is followed back from the newest hop, and what lies `lag_hops` behind is
-decided for good. Silence is no state of its own; it carries no evidence and makes a change likelier.
+What is heard is covered with windows laid end to end, each with one voice: an enrolled person's or "unknown". The most
+probable cover is found by dynamic programming, as Viterbi (1967) does it hop by hop, and followed back from the newest
+hop; what lies `lag_hops` behind is decided for good. So a window speaks of its own hops alone: what was said before a
+change says nothing about who spoke after it, and nothing is counted twice. Silence is no voice: it carries no evidence,
+needs no window, and makes a change likelier.
 """
 
 import copy
@@ -14,23 +16,22 @@ from numpy.typing import NDArray
 
 from stream.clock import HOP_SAMPLES
 from stream.errors import UsageError
-from stream.records import UNKNOWN, Scores, Turn
+from stream.records import Scores, Turn
 
 __all__ = ["Decide", "DecisionConfig"]
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionConfig:
-    """How scores become turns. Tuned on conversations simulated from training and dev voices."""
+    """How scores become turns. Tuned on conversations simulated from dev voices."""
 
-    window_weights: tuple[float, ...] = (0.0, 0.5, 0.5, 0.0)  # share of each window's evidence in a hop's
-    evidence: float = 0.2  # weight of a hop's evidence: windows overlap, so hops are not independent
-    change_speech: float = 0.005  # probability that the speaker changes from one hop of speech to the next
-    change_pause: float = 0.1  # the same across a hop of silence
+    window_hops: tuple[int, ...] = (5, 10, 20, 40)  # that the rows of `Scores.llr` span, ascending
+    evidence: tuple[float, ...] = (0.5, 1.0, 2.0, 0.0)  # weight of each row's evidence; 0 leaves the window out
+    change_speech: float = 0.005  # probability that another voice takes over at a hop of speech
+    change_pause: float = 0.1  # the same at a hop of silence
     unknown_prior: float = 0.5  # probability that whoever takes the turn is nobody known
-    short_hops: int = 10  # a turn with less speech must earn its name:
-    short_probability: float = 0.5  # if it is less probable than this, it is given out as unknown
     speech: float = 0.5  # a hop with at least this mean probability is speech
+    fresh_hops: int = 3  # so many hops of silence are a pause, after which windows begin anew
     pause_hops: int = 5  # a longer silence ends a turn
     min_speech_hops: int = 3  # a turn with less speech is dropped: nobody says anything in 0.2 s
     lag_hops: int = 12  # hops after which a decision is final
@@ -44,6 +45,14 @@ class DecisionConfig:
             )
         if self.lag_hops < 1:
             raise UsageError(f"expected a lag of at least 1 hop, got {self.lag_hops}; leave it at its default")
+        if len(self.evidence) != len(self.window_hops) or not any(weight > 0 for weight in self.evidence):
+            raise UsageError(
+                f"expected a weight for each of {len(self.window_hops)} windows and one above 0, got {self.evidence}; "
+                "leave them at their defaults"
+            )
+
+
+_ONE_HOP = np.array([1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,50 +63,44 @@ class _Hop:
     speaking: bool
     name: str
     probability: float  # of the name, by this hop's longest window
-    unknown: float  # probability of UNKNOWN, by the same
 
 
 class _OpenTurn:
     """Joins hops into a turn until another voice or a long pause ends it."""
 
     def __init__(self, first: _Hop, config: DecisionConfig) -> None:
-        self._name, self.start = first.name, first.start
+        self.name, self.start = first.name, first.start
         self._config = config
         self._end = first.start
         self._speech = 0
-        self._named = self._unknown = 0.0  # sums of probabilities over the hops of speech
+        self._named = 0.0  # sum of probabilities over the hops of speech
         self.add(first)
 
     def add(self, hop: _Hop) -> None:
-        if not hop.speaking:
-            return
-        if hop.name != self._name:  # a weak name, taken in by the unknown voice that goes on
-            self._name, self._named = UNKNOWN, self._unknown
-        self._end = hop.start + HOP_SAMPLES
-        self._named += hop.probability
-        self._unknown += hop.unknown
-        self._speech += 1
-
-    @property
-    def _weak(self) -> bool:
-        config = self._config
-        return (
-            self._name != UNKNOWN
-            and self._speech < config.short_hops
-            and self._named < config.short_probability * self._speech
-        )
+        if hop.speaking:
+            self._end = hop.start + HOP_SAMPLES
+            self._named += hop.probability
+            self._speech += 1
 
     def ended_by(self, hop: _Hop) -> bool:
         if hop.speaking:
-            return hop.name != self._name and not (hop.name == UNKNOWN and self._weak)
+            return hop.name != self.name
         return hop.start - self._end >= self._config.pause_hops * HOP_SAMPLES
 
     def turn(self, *, final: bool) -> list[Turn]:
         """The turn as it is, or nothing when it is too short to be one."""
         if self._speech < self._config.min_speech_hops:
             return []
-        name, total = (UNKNOWN, self._unknown) if self._weak else (self._name, self._named)
-        return [Turn(self.start, self._end, name, min(1.0, total / self._speech), final)]
+        return [Turn(self.start, self._end, self.name, min(1.0, self._named / self._speech), final)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Step:
+    """One hop, not decided: how the best cover that ends there with each voice goes back."""
+
+    scores: Scores
+    length: NDArray[np.intp]  # (n,) hops of its last window
+    origin: NDArray[np.intp]  # (n,) the voice before that
 
 
 class Decide:
@@ -109,9 +112,14 @@ class Decide:
 
     def __init__(self, config: DecisionConfig | None = None) -> None:
         self.config = config or DecisionConfig()
+        (self._used,) = np.nonzero(np.array(self.config.evidence))
+        self._hops = np.array(self.config.window_hops)[self._used]
+        self._weights = np.array(self.config.evidence)[self._used, None]
         self.current: Turn | None = None  # who speaks now; `final` says that the name is settled
-        self._belief: NDArray[np.float64] | None = None  # log probability of the best path to each state
-        self._waiting: deque[tuple[Scores, NDArray[np.intp]]] = deque()  # hops not decided, and whence each state came
+        # Log probability of the best cover up to each of the last hops that ends with each voice, the newest last.
+        self._belief: NDArray[np.float64] | None = None
+        self._quiet = self._fresh = 0  # hops of silence in a row; hops since the last pause
+        self._waiting: deque[_Step] = deque()  # hops that are not decided
         self._open: _OpenTurn | None = None
         self._told: tuple[int, str] | None = None  # the tentative turn that was given out last
 
@@ -141,31 +149,48 @@ class Decide:
         config, n = self.config, len(scores.names)
         if self._belief is None:
             self._prior = np.log(_prior(n, config.unknown_prior))
-            self._belief = self._prior
+            self._belief = np.tile(self._prior, (max(config.window_hops), 1))
         speaking = scores.speech >= config.speech
+        self._quiet = 0 if speaking else self._quiet + 1
+        self._fresh = 0 if self._quiet >= config.fresh_hops else self._fresh + 1
         change = config.change_speech if speaking else config.change_pause
-        stay = self._belief + np.log1p(-change)
-        best = int(np.argmax(self._belief))
-        switch = self._belief[best] + np.log(change) + self._prior
-        origin = np.where(stay >= switch, np.arange(n), best)
-        self._belief = np.maximum(stay, switch)
-        if speaking:
-            self._belief = self._belief + config.evidence * (np.asarray(config.window_weights) @ scores.llr)
-        self._belief -= self._belief.max()  # only differences matter, and days of logarithms do not fit
-        self._waiting.append((scores, origin))
+        hops, evidence = self._windows(scores.llr) if speaking else (_ONE_HOP, 0.0)
+        # Of every window (rows) and voice: the best cover before it goes on, or the best of all gives way to another.
+        before = self._belief[-hops]
+        best = before.argmax(axis=1)[:, None]
+        stay = before + np.log1p(-change)
+        switch = np.take_along_axis(before, best, axis=1) + np.log(change) + self._prior
+        total = np.maximum(stay, switch) + evidence
+        voices = np.arange(n)
+        row = total.argmax(axis=0)
+        origin = np.where(stay >= switch, voices, best)[row, voices]
+        belief = total[row, voices]
+        # Only differences matter, and days of logarithms do not fit.
+        self._belief = np.concatenate([self._belief[1:], belief[None]]) - belief.max()
+        self._waiting.append(_Step(scores, hops[row], origin))
+
+    def _windows(self, llr: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+        # Hops and evidence of the windows that fit between the last pause, where they begin anew, and this hop; the
+        # shortest in any case.
+        fitting = max(1, int(np.searchsorted(self._hops, self._fresh, side="right")))
+        evidence = self._weights[:fitting] * llr[self._used[:fitting]]
+        return np.minimum(self._hops[:fitting], self._fresh), evidence
 
     def _path(self) -> list[_Hop]:
-        """The waiting hops along the best path, oldest first."""
+        """The waiting hops along the best cover, oldest first."""
         if self._belief is None:
             return []
-        state = int(np.argmax(self._belief))
-        hops = []
-        for scores, origin in reversed(self._waiting):
-            speaking = scores.speech >= self.config.speech
-            probability = float(scores.probabilities[state])
-            unknown = float(scores.probabilities[-1])
-            hops.append(_Hop(scores.start, speaking, scores.names[state], probability, unknown))
-            state = int(origin[state])
+        state = int(np.argmax(self._belief[-1]))
+        hops, left, origin = [], 0, state
+        for step in reversed(self._waiting):
+            if left == 0:  # here a window ends
+                state = origin
+                left, origin = int(step.length[state]), int(step.origin[state])
+            left -= 1
+            speaking = step.scores.speech >= self.config.speech
+            hops.append(
+                _Hop(step.scores.start, speaking, step.scores.names[state], float(step.scores.probabilities[state]))
+            )
         return hops[::-1]
 
     def _decide(self, hop: _Hop) -> list[Turn]:

@@ -1,7 +1,12 @@
 """Turns from scores, driven by scores as a clear and as a doubtful voice give them."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stream.clock import HOP_SAMPLES
 from stream.decide import Decide, DecisionConfig
@@ -26,8 +31,16 @@ def scores(hop: int, who: str | None, strength: float = 6.0, names: tuple[str, .
 
 
 def talk(*parts: tuple[str | None, int], names: tuple[str, ...] = NAMES) -> list[Scores]:
+    """Every window holds the mean of its hops, since the last pause."""
     people = [who for who, hops in parts for _ in range(hops)]
-    return [scores(i, who, names=names) for i, who in enumerate(people)]
+    alone = [scores(i, who, names=names) for i, who in enumerate(people)]
+    heard = []
+    for i, hop in enumerate(alone):
+        pause = next((j for j in range(i, 1, -1) if people[j - 2 : j + 1] == [None] * 3), -1)
+        spans = [[one.llr[0] for one in alone[max(pause + 1, i + 1 - n) : i + 1]] for n in (5, 10, 20, 40)]
+        llr = np.array([np.mean(span, axis=0) if span else hop.llr[0] for span in spans], np.float32)
+        heard.append(replace(hop, llr=llr))
+    return heard
 
 
 def finals(records: list[Turn]) -> list[tuple[str, int, int]]:
@@ -120,3 +133,72 @@ def test_settings_that_cannot_be_are_refused():
         DecisionConfig(change_speech=0.0)
     with pytest.raises(UsageError, match="at least 1 hop"):
         DecisionConfig(lag_hops=0)
+
+
+def test_the_cover_is_the_best_of_all() -> None:
+    config = DecisionConfig(
+        window_hops=(2, 3), evidence=(1.0, 0.7), change_speech=0.05, change_pause=0.2, lag_hops=99, min_speech_hops=1
+    )
+    prior = np.log([0.25, 0.25, 0.5])
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        records = [
+            Scores(
+                hop * HOP_SAMPLES,
+                NAMES,
+                np.pad(rng.normal(0, 3, (2, 2)), ((0, 0), (0, 1))).astype(np.float32),
+                np.full(3, 1 / 3, np.float32),
+                float(rng.random() < 0.75),
+            )
+            for hop in range(8)
+        ]
+        best = max(covers(records, config), key=lambda cover: value(cover, records, config, prior))
+        decide = Decide(config)
+        for record in records:
+            decide.push(record)
+        names = [NAMES[voice] for voice, hops in best for _ in range(hops)]
+        assert [hop.name for hop in decide._path()] == names
+
+
+def covers(records: list[Scores], config: DecisionConfig) -> Iterator[list[tuple[int, int]]]:
+    """Every way to lay windows end to end and give each a voice: (voice, hops) each, in order."""
+    lengths: list[set[int]] = []  # of the windows that may end at each hop
+    quiet = fresh = 0
+    for record in records:
+        speaking = record.speech >= config.speech
+        quiet = 0 if speaking else quiet + 1
+        fresh = 0 if quiet >= config.fresh_hops else fresh + 1
+        short, long = config.window_hops
+        lengths.append(({min(short, fresh)} | ({long} if long <= fresh else set())) if speaking else {1})
+
+    def laid(end: int) -> Iterator[list[int]]:
+        if end == 0:
+            yield []
+        for hops in lengths[end - 1] if end else ():
+            yield from ([*before, hops] for before in laid(end - hops) if hops <= end)
+
+    for cover in laid(len(records)):
+        for voices in product(range(len(NAMES)), repeat=len(cover)):
+            yield list(zip(voices, cover, strict=True))
+
+
+def value(
+    cover: list[tuple[int, int]], records: list[Scores], config: DecisionConfig, prior: NDArray[np.float64]
+) -> float:
+    """Its log probability."""
+    total, end, last = 0.0, 0, None
+    for voice, hops in cover:
+        end += hops
+        record = records[end - 1]
+        speaking = record.speech >= config.speech
+        change = config.change_speech if speaking else config.change_pause
+        if last is None:
+            total += prior[voice] + np.log1p(-change)
+        else:
+            total += np.log1p(-change) if voice == last else np.log(change) + prior[voice]
+        if speaking:
+            # The shortest window may be cut to fit; a longer one never is.
+            row = 1 if hops == config.window_hops[1] else 0
+            total += config.evidence[row] * record.llr[row, voice]
+        last = voice
+    return total
