@@ -26,15 +26,15 @@ class DecisionConfig:
     """How scores become turns. Tuned on conversations simulated from dev voices."""
 
     window_hops: tuple[int, ...] = (5, 10, 20, 40)  # that the rows of `Scores.llr` span, ascending
-    evidence: tuple[float, ...] = (0.5, 1.0, 2.0, 0.0)  # weight of each row's evidence; 0 leaves the window out
-    change_speech: float = 0.005  # probability that another voice takes over at a hop of speech
-    change_pause: float = 0.1  # the same at a hop of silence
+    evidence: tuple[float, ...] = (3.0, 6.0, 0.0, 0.0)  # weight of each row's evidence; 0 leaves a window out
+    change_speech: float = 0.03  # probability that another voice takes over at a hop of speech
+    change_pause: float = 0.03  # the same at a hop of silence
     unknown_prior: float = 0.5  # probability that whoever takes the turn is nobody known
     speech: float = 0.5  # a hop with at least this mean probability is speech
     fresh_hops: int = 3  # so many hops of silence are a pause, after which windows begin anew
     pause_hops: int = 5  # a longer silence ends a turn
-    min_speech_hops: int = 3  # a turn with less speech is dropped: nobody says anything in 0.2 s
-    lag_hops: int = 12  # hops after which a decision is final
+    min_speech_hops: int = 4  # a turn with less speech is dropped: noises are as short
+    lag_hops: int = 9  # hops after which a decision is final
 
     def __post_init__(self) -> None:
         chances = (self.change_speech, self.change_pause, self.unknown_prior)
@@ -87,9 +87,13 @@ class _OpenTurn:
             return hop.name != self.name
         return hop.start - self._end >= self._config.pause_hops * HOP_SAMPLES
 
+    @property
+    def long_enough(self) -> bool:
+        return self._speech >= self._config.min_speech_hops
+
     def turn(self, *, final: bool) -> list[Turn]:
         """The turn as it is, or nothing when it is too short to be one."""
-        if self._speech < self._config.min_speech_hops:
+        if not self.long_enough:
             return []
         return [Turn(self.start, self._end, self.name, min(1.0, self._named / self._speech), final)]
 
@@ -209,7 +213,7 @@ class Decide:
     def _tell(self, path: list[_Hop]) -> list[Turn]:
         """Bring `current` up to date with the hops that are not decided; a tentative turn when it is news."""
         run = copy.copy(self._open)
-        settled = run is not None
+        settled = run is not None and run.long_enough  # what is decided of it will not be dropped
         for hop in path:
             if run and run.ended_by(hop):
                 run, settled = None, False

@@ -57,7 +57,7 @@ def test_a_change_without_a_pause_is_found():
     (first, second) = finals(run(Decide(), talk(("Ann", 30), ("Bob", 30))))
     assert (first[0], second[0]) == ("Ann", "Bob")
     assert first[2] == second[1]
-    assert abs(first[2] - 30) <= 1
+    assert abs(first[2] - 30) <= 2
 
 
 def test_silence_names_nobody():
@@ -81,7 +81,9 @@ def test_a_tentative_turn_comes_before_its_final_one_and_once():
     turns = run(Decide(), talk(("Ann", 40), (None, 20)))
     assert [t.final for t in turns] == [False, True]
     assert turns[0].name == turns[1].name == "Ann"
-    assert turns[0].end - turns[0].start == 3 * HOP_SAMPLES  # as soon as there is enough to be a turn
+    assert (
+        turns[0].end - turns[0].start == DecisionConfig().min_speech_hops * HOP_SAMPLES
+    )  # as soon as there is enough to be a turn
 
 
 def test_who_speaks_now_is_a_guess_first_and_settled_after_the_lag():
@@ -89,15 +91,35 @@ def test_who_speaks_now_is_a_guess_first_and_settled_after_the_lag():
     for record in talk(("Ann", 40)):
         decide.push(record)
         settled.append(decide.current is not None and decide.current.final)
-    lag = decide.config.lag_hops
-    assert settled.index(True) == lag
+    # Once so much of the turn is decided that it will not be dropped.
+    config = decide.config
+    assert settled.index(True) == config.lag_hops + config.min_speech_hops - 1
     assert all(settled[settled.index(True) :])
 
 
-def test_later_sound_never_changes_a_final_turn():
-    rng = np.random.default_rng(3)
+def doubtful_talk(seed: int) -> list[Scores]:
+    """Turns of any length, and noise in what is heard of them."""
+    rng = np.random.default_rng(seed)
     parts = [(rng.choice(["Ann", "Bob", UNKNOWN, "pause"]), int(rng.integers(2, 25))) for _ in range(40)]
-    records = talk(*((None if who == "pause" else who, n) for who, n in parts))
+    heard = talk(*((None if who == "pause" else who, n) for who, n in parts))
+    noise = np.pad(rng.normal(0, 3, (len(heard), 4, 2)), ((0, 0), (0, 0), (0, 1))).astype(np.float32)
+    return [replace(record, llr=record.llr + more) for record, more in zip(heard, noise, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_settled_name_stays(seed: int):
+    decide, settled, last = Decide(), {}, []
+    for record in doubtful_talk(seed):
+        last += decide.push(record)
+        if decide.current is not None and decide.current.final:
+            settled.setdefault(decide.current.start, decide.current.name)
+    final = {turn.start: turn.name for turn in [*last, *decide.flush()] if turn.final}
+    assert len(settled) > 10
+    assert settled == {start: final[start] for start in settled}
+
+
+def test_later_sound_never_changes_a_final_turn():
+    records = doubtful_talk(3)
     whole = finals(run(Decide(), records))
     assert len(whole) > 10
     for cut in range(0, len(records), 17):
