@@ -46,6 +46,7 @@ def stream(
     strangers: Annotated[int, typer.Option(min=0, help="Not enrolled, in each.")] = 2,
     seconds: Annotated[float, typer.Option(min=10.0, help="Of each, at most.")] = 180.0,
     enrol_s: Annotated[float, typer.Option("--enrol-seconds", min=2.0, help="Of speech to enrol from.")] = 20.0,
+    rooms: Annotated[bool, typer.Option(help="Half of them in simulated rooms.")] = True,
     noise: Annotated[
         Path | None, typer.Option("--noise", metavar="DIR", help="Noise recordings. [default: CORPUS/noise, if there]")
     ] = None,
@@ -84,7 +85,7 @@ def stream(
         if simulate:
             numbers = range(conversations)[HALVES[half]]
             quiet = range(math.ceil(no_speech * 60 / seconds))[HALVES[half]]
-            config = SimulationConfig(people, strangers, seconds, enrol_s, seed=seed)
+            config = SimulationConfig(people, strangers, seconds, enrol_s, rooms=rooms, seed=seed)
             done: Counter[str] = Counter()
             for household in simulate_corpus(
                 simulate,

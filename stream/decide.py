@@ -32,7 +32,7 @@ class DecisionConfig:
     unknown_prior: float = 0.5  # probability that whoever takes the turn is nobody known
     speech: float = 0.5  # a hop with at least this mean probability is speech
     fresh_hops: int = 3  # so many hops of silence are a pause, after which windows begin anew
-    pause_hops: int = 5  # a longer silence ends a turn
+    pause_hops: int = 7  # a longer silence ends a turn
     min_speech_hops: int = 4  # a turn with less speech is dropped: noises are as short
     lag_hops: int = 9  # hops after which a decision is final
 
