@@ -7,3 +7,5 @@ for _variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_T
     os.environ.setdefault(_variable, "1")
 
 from tests.fake_portaudio import fake  # noqa: E402, F401 - a fixture
+
+collect_ignore = ["fuzz.py"]  # a program that needs atheris, which is not installed with the tests
