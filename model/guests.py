@@ -15,9 +15,8 @@ guest's name, from the beginning and from the guest's first turn on; in per cent
     few     73    27     0      98       43      87                  0 of 47
     many    84    15     1      98       57      92                  0 of 69
 
-Of the time of the enrolled people 0.3 and 1.7 % goes under a guest's name. The settings were chosen before the decisions
-were last tuned, when on the even half 1 guest of 51 and 1 of 66 were enrolled people.
-A stranger without a number said too little, or was taken for somebody enrolled.
+Of the time of the enrolled people 0.3 and 1.7 % goes under a guest's name. The settings were chosen before the
+decisions were last tuned, when on the even half 1 guest of 51 and 1 of 66 were enrolled people.
 """
 
 from collections.abc import Sequence
