@@ -5,17 +5,14 @@ python examples/draw_dashboard.py dashboard.svg [SECONDS [COLUMNS LINES]]
 
 import io
 import sys
-import tempfile
-from pathlib import Path
 
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
+from model import Encoder, learn_voice, stages_of
 from stream.calm import Calm
 from stream.cli_keys import abilities
-from stream.cli_people import enrol
-from stream.cli_shared import open_profile, stages_of
 from stream.controls import Controls
 from stream.dashboard import render
 from stream.demonstration import CONVERSATION, ENROLMENT
@@ -33,19 +30,17 @@ clip-path="url(#{unique_id}-clip-terminal)">{backgrounds}<g class="{unique_id}-m
 
 
 def main(file: str, seconds: float = 31.0, width: int = 80, height: int = 24) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        encoder, profile = open_profile(Path(folder))
-        for name, reading in ENROLMENT.items():
-            enrol(encoder, profile, name, [open_source(reading, None)])
-        source, calm = open_source(CONVERSATION, None), Calm()
-        recognizer = Recognizer(stages_of(encoder, profile), source.name, source.rate)
-        keys = Controls(Steered(source), lambda: recognizer.snapshot, abilities(encoder, Path(folder), source))
-        with source:
-            for block in source.blocks():
-                recognizer.push(block, source.loss)
-                snapshot = calm(recognizer.snapshot)
-                if block.start >= seconds * source.rate:
-                    break
+    encoder = Encoder.load()
+    voices = [learn_voice(encoder, open_source(file, None)).voice(name) for name, file in ENROLMENT.items()]
+    source, calm = open_source(CONVERSATION, None), Calm()
+    recognizer = Recognizer(stages_of(encoder, voices), source.name, source.rate)
+    keys = Controls(Steered(source), lambda: recognizer.snapshot, abilities(encoder, None, source))
+    with source:
+        for block in source.blocks():
+            recognizer.push(block, source.loss)
+            snapshot = calm(recognizer.snapshot)
+            if block.start >= seconds * source.rate:
+                break
     console = Console(file=io.StringIO(), width=width, height=height, record=True, force_terminal=True)
     console.print(Text("\n").join(render(snapshot, width, height, keys.footer())), soft_wrap=True)
     console.save_svg(file, title="livespeaker demo", theme=MONOKAI, code_format=SVG, unique_id="dashboard")

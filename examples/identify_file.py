@@ -1,4 +1,4 @@
-"""Who speaks when in a recording, given a recording of each person: the objects of the command line, without it.
+"""Who speaks when in a recording, given a recording of each person.
 
     python examples/identify_file.py TALK.wav Ann=ann.wav Ben=ben.flac
 
@@ -7,38 +7,19 @@ Nothing is kept: the voices live as long as the script.
 
 import sys
 
-from model import Encoder
-from model.enrol import Enrolment
-from model.scoring import Scorer
-from model.voices import Voice
-from stream.clock import samples_to_seconds
-from stream.recognizer import Recognizer, Stages
-from stream.records import Turn
-from stream.replay import open_source
-
-
-def learn(encoder: Encoder, name: str, path: str) -> Voice:
-    """The voice in a file."""
-    enrolment = Enrolment(encoder)
-    with open_source(path, speed=None) as source:
-        for _ in enrolment.listen(source.blocks(), source.rate):
-            pass  # one progress per block: `.percent`, `.advice`
-    found = enrolment.finish()
-    return Voice(name, found.vectors, found.speech_s, added="", has_audio=False)
+from model import Encoder, learn_voice, stages_of
+from stream import Turn, listen, open_source, samples_to_seconds
 
 
 def main() -> None:
     talk, *people = sys.argv[1:]
     encoder = Encoder.load()
-    voices = [learn(encoder, *person.split("=", 1)) for person in people]
-    stages = Stages(encoder.mfcc, encoder.stream, lambda: Scorer(voices, encoder.weights))
-    with open_source(talk, speed=None) as source:
-        recognizer = Recognizer(stages, source.name, source.rate, source.latency_samples)
-        events = [event for block in source.blocks() for event in recognizer.push(block, source.loss)]
-        events += recognizer.flush()
-    for event in events:
-        if isinstance(event, Turn) and event.final:  # the others are guesses; a Gap is lost sound
-            print(f"{samples_to_seconds(event.start):7.1f} {samples_to_seconds(event.end):7.1f}  {event.name}")
+    named = [person.split("=", 1) for person in people]
+    voices = [learn_voice(encoder, open_source(file, speed=None)).voice(name) for name, file in named]
+    for decision in listen(open_source(talk, speed=None), stages_of(encoder, voices)):
+        if isinstance(decision, Turn) and decision.final:  # the others are guesses; a Gap is lost sound
+            start_s, end_s = samples_to_seconds(decision.start), samples_to_seconds(decision.end)
+            print(f"{start_s:7.1f} {end_s:7.1f}  {decision.name}")
 
 
 if __name__ == "__main__":

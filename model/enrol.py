@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model.coach import ENOUGH_SPEECH_S, MAX_CLIPPED, Progress, snr_db
 from model.encoder import Encoder, FrameLayers, HopSums, Pooling, add_up
 from model.other_voice import OtherVoice
-from model.voices import coherence
+from model.voices import Voice, check_name, coherence
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.records import Block
@@ -46,6 +46,15 @@ class References:
     speech_s: NDArray[np.float32]  # (n,) seconds of speech behind each
     audio: list[NDArray[np.float32]]  # n recordings at 16 kHz, silence and other voices cut out
     progress: Progress  # of all that was heard, with what was left out
+
+    def voice(self, name: str) -> Voice:
+        """A person with these references who is in no profile.
+
+        Raises:
+            UsageError: see `check_name`.
+        """
+        name = check_name(name)
+        return Voice(name, self.vectors, self.speech_s, added="", has_audio=False, id=name)
 
 
 def references(

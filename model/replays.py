@@ -94,7 +94,7 @@ class Replays:
                 found = enrolment.finish()
             except EnrolmentError as error:
                 raise EnrolmentError(f"{safe_text(name)}: {error}") from error
-            voices.append(Voice(name, found.vectors, found.speech_s, added="", has_audio=False, id=name))
+            voices.append(found.voice(name))
             kept[name] = found.audio
         return voices, kept
 

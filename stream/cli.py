@@ -32,7 +32,6 @@ from stream.cli_shared import (
     open_profile,
     say,
     speed_of,
-    stages_of,
 )
 from stream.errors import LivespeakerError, ReaderGoneError
 from stream.text import safe_text
@@ -106,6 +105,7 @@ def demo(
     """A bundled (synthetic) conversation through the whole path; no microphone, nothing to prepare."""
     import tempfile
 
+    from model.joined import stages_of
     from stream.demonstration import CONVERSATION, ENROLMENT, Collect, report
     from stream.replay import open_source
 
@@ -186,12 +186,14 @@ def live(
     shown: Shown,
 ) -> None:
     """Who is speaking into the microphone, until Ctrl-C."""
+    from model.joined import stages_of
+    from stream.decide import DecisionConfig
     from stream.steady_microphone import SteadyMicrophone
 
     encoder, known = open_profile(profile, needed=True)
     run_shown(
         lambda: SteadyMicrophone(device_of(device)),
-        stages_of(encoder, known, unknown=unknown, speech=speech),
+        stages_of(encoder, known, DecisionConfig(unknown_prior=unknown, speech=speech)),
         shown,
         waits=False,
         able=lambda source: abilities(encoder, profile, source),
@@ -212,6 +214,8 @@ def replay(
     shown: Shown,
 ) -> None:
     """The same path from a recording, as if it were live."""
+    from model.joined import stages_of
+    from stream.decide import DecisionConfig
     from stream.replay import open_source
 
     pace = speed_of(speed)
@@ -219,7 +223,7 @@ def replay(
     encoder, known = open_profile(profile, needed=True)
     run_shown(
         lambda: open_source(file, pace),
-        stages_of(encoder, known, unknown=unknown, speech=speech),
+        stages_of(encoder, known, DecisionConfig(unknown_prior=unknown, speech=speech)),
         shown,
         able=lambda source: abilities(encoder, profile, source),
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli_shared import JsonOption, check_results, open_profile, stages_of, write_text
+from stream.cli_shared import JsonOption, check_results, open_profile, write_text
 from stream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def bench(
     """What recognizing costs on this machine, by stage, people, window and length; against other ways."""
     from rich.console import Console
 
+    from model.joined import stages_of
     from stream.bench import Sound, by_stage, many_streams
     from stream.bench_report import Bench, lines_and_tables, this_machine, to_json
     from stream.demonstration import CONVERSATION
@@ -81,17 +82,13 @@ def bench(
 
 def _people(profile: Path | None, folder: Path) -> "tuple[Encoder, Profile]":
     """The user's, or those of the demo, learned into a new profile in `folder`."""
-    from model.enrol import Enrolment
+    from model.joined import learn_voice
     from stream.demonstration import ENROLMENT
     from stream.replay import open_source
 
     encoder, known = open_profile(profile or folder)
     for name, file in ENROLMENT.items() if profile is None else ():
-        enrolment = Enrolment(encoder)
-        with open_source(file, None) as source:
-            for _ in enrolment.listen(source.blocks(), source.rate):
-                pass
-        found = enrolment.finish()
+        found = learn_voice(encoder, open_source(file, None))
         known.add(name, found.vectors, found.speech_s)
     return encoder, known
 
@@ -101,6 +98,7 @@ def _watched(encoder: "Encoder", known: "Profile", watch: "Stopwatch") -> "Stage
     from dataclasses import replace
 
     from model.encoder import FrameLayers, Pooling, StreamingEncoder
+    from model.joined import stages_of
 
     plain, weights = stages_of(encoder, known), encoder.weights
     return replace(
@@ -124,6 +122,7 @@ def _by_people(
 
     import numpy as np
 
+    from model.joined import stages_of
     from model.scoring import Scorer
     from model.voices import Voice
     from stream.bench import grow, hops_of
@@ -167,6 +166,7 @@ def _ways(
     """Ours against the others that were asked for."""
     import numpy as np
 
+    from model.joined import stages_of
     from model.rival import open_rivals
     from stream.bench import hops_of
     from stream.clock import SAMPLE_RATE

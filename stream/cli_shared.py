@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,6 @@ from stream.text import safe_text, system_reason
 if TYPE_CHECKING:
     from model.encoder import Encoder
     from model.profile import Profile
-    from stream.recognizer import Stages
 
 __all__ = [
     "DeviceOption",
@@ -35,7 +33,6 @@ __all__ = [
     "open_profile",
     "say",
     "speed_of",
-    "stages_of",
     "write_text",
 ]
 
@@ -174,13 +171,11 @@ def open_profile(
     folder: Path | None, *, needed: bool = False, encoder: "Encoder | None" = None
 ) -> "tuple[Encoder, Profile]":
     """The weights, unless they are there, then the profile: what can fail opens before any sound does."""
+    from model import joined
     from model.encoder import Encoder
-    from model.enrol import embed_references
-    from model.profile import BaseModel, Profile, default_profile
 
     encoder = encoder or Encoder.load()
-    base = BaseModel(encoder.weights.sha256, asdict(encoder.weights.mfcc))
-    profile = Profile(folder or default_profile(), base, embed=lambda samples: embed_references(encoder, samples))
+    profile = joined.open_profile(encoder, folder)
     if needed and not profile.voices:
         say("Nobody is enrolled yet, so everybody will be unknown. Enrol someone: livespeaker enroll NAME --mic")
     return encoder, profile
@@ -208,22 +203,3 @@ def look_after(folder: Path | None) -> "Profile":
     from model.profile import Profile, default_profile
 
     return Profile(folder or default_profile(), None)
-
-
-def stages_of(encoder: "Encoder", profile: "Profile", *, unknown: float = 0.5, speech: float = 0.5) -> "Stages":
-    """The stages of a session, which follows the profile while it runs and remembers its strangers."""
-    from model.guests import Guests
-    from model.introduce import Introduce
-    from model.window import scorer_of
-    from stream.decide import Decide, DecisionConfig
-    from stream.recognizer import Stages
-
-    guests = Guests(encoder.weights)
-    return Stages(
-        encoder.mfcc,
-        encoder.stream,
-        lambda: scorer_of(profile.voices, encoder.weights, profile.head),
-        lambda: Decide(DecisionConfig(unknown_prior=unknown, speech=speech)),
-        guests=lambda: Introduce(guests, profile.voices, encoder.weights),
-        changed=profile.refresh,
-    )

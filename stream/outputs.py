@@ -17,9 +17,9 @@ from typing import BinaryIO, Self, TextIO
 
 from stream.clock import SAMPLE_RATE, format_seconds, samples_to_seconds
 from stream.errors import OutputError, ReaderGoneError
-from stream.records import Loss, Turn
+from stream.records import Gap, Loss, Turn
 from stream.rttm import format_rttm
-from stream.text import format_probability, safe_text, system_reason
+from stream.text import safe_text, system_reason
 
 __all__ = ["JsonLines", "Lines", "Notices", "Output", "Rttm", "latencies"]
 
@@ -27,7 +27,6 @@ JSONL_SCHEMA = 1
 """Goes up when a record changes so that an old reader would misread it; new fields and types do not."""
 
 _STANDARD_OUTPUT = "-"
-_NAME_COLUMNS = 10  # plain lines stay aligned for names of up to this many characters
 
 # What `json.dumps` leaves as it is although a terminal obeys it (C1 controls), a line reader breaks
 # at it (U+2028, U+2029), it reorders its surroundings (bidi), or UTF-8 cannot hold it (surrogates).
@@ -234,13 +233,11 @@ class Lines(Output):
             if not self._verbose or guess == self._last_guess:
                 return
             self._last_guess = guess
-        name = safe_text(turn.name) + ("" if turn.final else "?")
-        line = f"{_span(turn.start, turn.end)}  {name:<{_NAME_COLUMNS}}  {format_probability(turn.probability)}"
-        self._put(line if turn.final else f"# {line}  maybe")
+        self._put(str(turn) if turn.final else f"# {turn}  maybe")
 
     def gap(self, start: int, end: int) -> None:
         """Put down lost sound."""
-        self._put(f"# {_span(start, end)}  {samples_to_seconds(end - start):.1f} s of sound lost")
+        self._put(f"# {Gap(start, end)}")
 
     def notice(self, at: int, text: str) -> None:
         """Put down what happened to the source."""
@@ -292,7 +289,3 @@ def latencies(turn: Turn) -> dict[str, float]:
 
 def _seconds(samples: int) -> float:
     return round(samples_to_seconds(samples), 3)
-
-
-def _span(start: int, end: int) -> str:
-    return f"{format_seconds(samples_to_seconds(start))} - {format_seconds(samples_to_seconds(end))}"

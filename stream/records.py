@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.clock import SAMPLE_RATE
+from stream.clock import SAMPLE_RATE, format_seconds, samples_to_seconds
+from stream.text import format_probability, safe_text
 
 __all__ = [
     "UNKNOWN",
@@ -33,6 +34,7 @@ UNKNOWN = "unknown"
 """The name of a voice that nobody enrolled. No person may be called this."""
 
 _GUEST = re.compile("guest-([1-9][0-9]*)")
+_NAME_COLUMNS = 10  # lines stay aligned for names of up to this many characters
 
 
 def guest_name(number: int) -> str:
@@ -128,6 +130,15 @@ class Turn:
     named_at: int | None = None  # samples heard, at 16 kHz, when `name` was first told; None where nobody listened
     final_at: int | None = None  # samples heard, at 16 kHz, when it was told as final; None if it is not
 
+    def __str__(self) -> str:
+        """A line for eyes; a guess has a `?` after its name.
+
+        >>> print(Turn(12_800, 86_400, "Sally", 0.64, final=True))
+        00:00.8 - 00:05.4  Sally        64 %
+        """
+        name = safe_text(self.name) + ("" if self.final else "?")
+        return f"{_span(self.start, self.end)}  {name:<{_NAME_COLUMNS}}  {format_probability(self.probability)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -135,6 +146,10 @@ class Gap:
 
     start: int  # first sample missing, at 16 kHz
     end: int  # first sample there again, at 16 kHz
+
+    def __str__(self) -> str:
+        """A line for eyes."""
+        return f"{_span(self.start, self.end)}  {samples_to_seconds(self.end - self.start):.1f} s of sound lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +159,10 @@ class Notice:
     text: str  # one line, safe to show
     waiting: bool = False  # no sound comes until the next notice
     trouble: bool = False  # something that was wanted is lost for good: it stays on the screen
+
+    def __str__(self) -> str:
+        """The line."""
+        return self.text
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -168,3 +187,7 @@ class Snapshot:
     notice: str = ""  # why no sound comes, while none does
     trouble: str = ""  # what is lost for good: an output that was given up
     clipped: int = 0  # samples of the last hop that stood at full scale
+
+
+def _span(start: int, end: int) -> str:
+    return f"{format_seconds(samples_to_seconds(start))} - {format_seconds(samples_to_seconds(end))}"

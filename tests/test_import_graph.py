@@ -39,7 +39,11 @@ SHARED = {
     "stream.rttm": "who speaks in a conversation that is made or measured",
     "stream.mfcc": "the features",
     "stream.resample": "any rate to 16 kHz",
+    "stream.audible": "what can be listened to",
 }
+
+# The one file that makes a session's stages of the network and the people knows what these are.
+JOINED = {"joined": {"stream.recognizer", "stream.decide"}}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -82,13 +86,36 @@ def test_only_the_command_line_joins_stream_and_model(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODEL, ids=lambda path: path.stem)
 def test_model_takes_only_the_shared_parts_of_stream(path: Path) -> None:
-    assert {module for module in imports(path) if package(module) == "stream"} <= {*SHARED}
+    assert {module for module in imports(path) if package(module) == "stream"} <= {*SHARED} | JOINED.get(
+        path.stem, set()
+    )
 
 
 def test_the_shared_parts_need_nothing_else_of_stream() -> None:
     for module in SHARED:
         needed = {each for each in imports(ROOT / f"{module.replace('.', '/')}.py") if package(each) == "stream"}
         assert needed <= {*SHARED}, module
+
+
+@pytest.mark.parametrize("package", ["stream", "model"])
+def test_the_public_names_are_there_and_a_package_alone_loads_none_of_them(package: str) -> None:
+    code = f"""
+import json, sys
+import {package}
+before = sorted(sys.modules)
+assert not hasattr({package}, "__nothing__")
+for name in {package}.__all__:
+    exec(f"from {package} import {{name}}")
+    assert {package}.__dict__.get(name) is None, f"{{name}} hides a module of its name, or is hidden by it"
+    assert name in dir({package}) and (getattr({package}, name).__doc__ or name.isupper())
+print(json.dumps([before, sorted({{name.partition(".")[0] for name in sys.modules}})]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    alone, all_of_it = json.loads(done.stdout)
+    assert "numpy" not in alone
+    assert "numpy" in all_of_it
+    heavy = {"tensorflow", "keras", "librosa", "sklearn", "rich", "typer", "matplotlib", "sounddevice"}
+    assert not {*all_of_it} & (heavy | ({"model"} if package == "stream" else set()))
 
 
 def test_listening_loads_nothing_that_only_learning_needs(tmp_path: Path) -> None:
