@@ -24,7 +24,7 @@ def test_identify_file_says_what_the_command_line_says() -> None:
     done = run(ROOT / "examples" / "identify_file.py", CONVERSATION, *PEOPLE)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert {name for _, _, name in lines} == {*ENROLMENT, "unknown"}
+    assert {name for _, _, name in lines} == {*ENROLMENT, "unknown", "guest-1"}
 
     demo = run("-c", "from stream.cli import main; main()", "demo", "--jsonl", "-", "--speed", "max")
     assert demo.returncode == 0, demo.stderr
