@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream.clock import HOP_SAMPLES
 from stream.errors import UsageError
-from stream.records import Scores, Turn
+from stream.records import UNKNOWN, Scores, Turn
 
 __all__ = ["Decide", "DecisionConfig"]
 
@@ -34,6 +34,8 @@ class DecisionConfig:
     fresh_hops: int = 3  # so many hops of silence are a pause, after which windows begin anew
     pause_hops: int = 7  # a longer silence ends a turn
     min_speech_hops: int = 4  # a turn with less speech is dropped: noises are as short
+    short_hops: int = 10  # a turn with less speech must earn its name:
+    short_probability: float = 0.5  # if it is less probable than this at the end, it is given out as unknown
     lag_hops: int = 9  # hops after which a decision is final
 
     def __post_init__(self) -> None:
@@ -63,6 +65,7 @@ class _Hop:
     speaking: bool
     name: str
     probability: float  # of the name, by this hop's longest window
+    unknown: float  # probability of UNKNOWN, by the same
 
 
 class _OpenTurn:
@@ -73,13 +76,15 @@ class _OpenTurn:
         self._config = config
         self._end = first.start
         self._speech = 0
-        self._named = 0.0  # sum of probabilities over the hops of speech
+        self._named = self._unknown = 0.0  # sums of probabilities over the hops of speech
+        self.stands = False  # the name was told as settled
         self.add(first)
 
     def add(self, hop: _Hop) -> None:
         if hop.speaking:
             self._end = hop.start + HOP_SAMPLES
             self._named += hop.probability
+            self._unknown += hop.unknown
             self._speech += 1
 
     def ended_by(self, hop: _Hop) -> bool:
@@ -91,11 +96,18 @@ class _OpenTurn:
     def long_enough(self) -> bool:
         return self._speech >= self._config.min_speech_hops
 
+    @property
+    def weak(self) -> bool:
+        """A short turn whose name is improbable: the first tenths of a second of a stranger are like somebody."""
+        short = self._speech < self._config.short_hops
+        return short and not self.stands and self._named < self._config.short_probability * self._speech
+
     def turn(self, *, final: bool) -> list[Turn]:
         """The turn as it is, or nothing when it is too short to be one."""
         if not self.long_enough:
             return []
-        return [Turn(self.start, self._end, self.name, min(1.0, self._named / self._speech), final)]
+        name, total = (UNKNOWN, self._unknown) if final and self.weak else (self.name, self._named)
+        return [Turn(self.start, self._end, name, min(1.0, total / self._speech), final)]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -192,9 +204,8 @@ class Decide:
                 left, origin = int(step.length[state]), int(step.origin[state])
             left -= 1
             speaking = step.scores.speech >= self.config.speech
-            hops.append(
-                _Hop(step.scores.start, speaking, step.scores.names[state], float(step.scores.probabilities[state]))
-            )
+            probability, unknown = float(step.scores.probabilities[state]), float(step.scores.probabilities[-1])
+            hops.append(_Hop(step.scores.start, speaking, step.scores.names[state], probability, unknown))
         return hops[::-1]
 
     def _decide(self, hop: _Hop) -> list[Turn]:
@@ -212,8 +223,11 @@ class Decide:
 
     def _tell(self, path: list[_Hop]) -> list[Turn]:
         """Bring `current` up to date with the hops that are not decided; a tentative turn when it is news."""
+        # What is decided of it will not be dropped, and keeps its name.
+        settled = self._open is not None and self._open.long_enough and not self._open.weak
+        if self._open and settled:
+            self._open.stands = True
         run = copy.copy(self._open)
-        settled = run is not None and run.long_enough  # what is decided of it will not be dropped
         for hop in path:
             if run and run.ended_by(hop):
                 run, settled = None, False

@@ -53,7 +53,8 @@ class Session:
 
 def test_who_has_just_spoken_is_enrolled_from_what_was_said(tmp_path: Path) -> None:
     folder = tmp_path / "profile"
-    session = Session(10.6, can=abilities(encoder(), folder, Heard([])))  # Sally, then Rob, both of them unknown
+    can = abilities(encoder(), folder, Heard([]))
+    session = Session(10.6, (), can, Guests(weights()))  # Sally, then Rob, both of them unknown
     session.press("e")
     assert session.keys.footer().asked == "Whose voice is this? Now unknown, 4 s heard"
     session.press(*"Robx", "backspace", *"?", "backspace", "enter")
@@ -73,7 +74,7 @@ def test_a_guest_is_adopted_and_a_number_is_not_taken_for_a_name(tmp_path: Path)
     can = abilities(encoder(), folder, Heard([]))
     session = Session(42.4, ("Sally", "Rob", "Angus"), can, Guests(weights()))
     session.press("e")
-    assert session.keys.footer().asked == "Whose voice is this? Now guest-1, 4 s heard"
+    assert session.keys.footer().asked == "Whose voice is this? Now guest-1, 3 s heard"
     session.press("enter")
     assert len(Profile(folder, base()).voices) == 3
     session.press("e", *"guest-1", "enter")
