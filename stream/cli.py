@@ -49,9 +49,10 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Run the command line; errors of the user's or the data's end with one line and exit code 1."""
     open_closed_streams()
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1, user_api="blas")  # products as small as a hop's: a second thread costs more than it brings
+    # For products as small as a hop's, a second thread costs more than it brings. NumPy reads this when it is imported,
+    # which is later: by OpenBLAS, and by Accelerate on macOS.
+    for library in ("OPENBLAS", "VECLIB_MAXIMUM"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     try:
         app(default_map=_defaults())
     except ReaderGoneError:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -137,3 +138,19 @@ except SystemExit as ended:
     assert exit_code == 0
     assert "ai_edge_litert" in loaded
     assert not {*loaded} & {"tensorflow", "keras", "librosa", "sklearn", "scipy", "torch", "onnxruntime", "sounddevice"}
+
+
+def test_a_command_keeps_the_products_of_numpy_on_one_thread() -> None:
+    code = """
+from stream.cli import main
+try:
+    main()
+except SystemExit:
+    import numpy
+    from threadpoolctl import threadpool_info
+    print("threads:", *{each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"})
+"""
+    limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    env = {name: value for name, value in os.environ.items() if name not in limits}
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.splitlines()[-1] in ("threads: 1", "threads:")  # Accelerate is not seen
