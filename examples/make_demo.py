@@ -93,7 +93,7 @@ def say(voice: str, text: str) -> Sound:
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "say.wav"
         command = [flite, "-voice", voice, "-t", text, "-o", str(wav)]
-        done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - only words of this file
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"flite failed with exit code {done.returncode}: {' '.join(done.stderr.split())}")
         samples, rate = sf.read(wav)
