@@ -34,8 +34,11 @@ def names(events: list[Turn | Gap]) -> list[str]:
 
 def test_a_stranger_is_unknown_then_a_guest_and_keeps_the_number(talk: np.ndarray) -> None:
     with_guests, without = final(hear([Block(0, talk)])), final(recognize([Block(0, talk)]))
-    assert [turn.name for turn in without if turn.name == UNKNOWN] == [UNKNOWN] * 3
-    renamed = [one.name for one, other in zip(with_guests, without, strict=True) if other.name == UNKNOWN]
+    renamed = [
+        one.name
+        for one, other in zip(with_guests, without, strict=True)
+        if other.name == UNKNOWN and other.end - other.start > SAMPLE_RATE  # a shorter one is whoever it is like
+    ]
     assert renamed == [UNKNOWN, "guest-1", "guest-1"]
     for one, other in zip(with_guests, without, strict=True):  # nothing else is changed
         assert replace(one, name=other.name, probability=other.probability, named_at=other.named_at) == other
