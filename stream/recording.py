@@ -18,8 +18,8 @@ import numpy as np
 import soundfile as sf
 
 from stream.errors import OutputError, UsageError
-from stream.records import Block, FloatArray, Loss, Notice
-from stream.session import Source
+from stream.records import Block, FloatArray, Notice
+from stream.session import Source, Wrapped
 from stream.text import safe_text, system_reason
 
 __all__ = ["FlacRecording", "Recorded", "Recording", "WavRecording", "check_recording_path", "open_recording"]
@@ -163,7 +163,7 @@ class FlacRecording(Recording):
                 raise
 
 
-class Recorded:
+class Recorded(Wrapped):
     """A source that is kept while it is heard: what it gives is in the recording before anybody has it.
 
     Args:
@@ -172,32 +172,8 @@ class Recorded:
     """
 
     def __init__(self, source: Source, recording: Recording) -> None:
-        self._source, self._recording = source, recording
-
-    @property
-    def name(self) -> str:
-        """The source's."""
-        return self._source.name
-
-    @property
-    def rate(self) -> int:
-        """The source's."""
-        return self._source.rate
-
-    @property
-    def latency_samples(self) -> int:
-        """The source's."""
-        return self._source.latency_samples
-
-    @property
-    def loss(self) -> Loss:
-        """The source's."""
-        return self._source.loss
-
-    @property
-    def lag_samples(self) -> int:
-        """The source's."""
-        return self._source.lag_samples
+        super().__init__(source)
+        self._recording = recording
 
     def blocks(self) -> Iterator[Block | Notice]:
         """What the source gives, until it ends or is stopped.
@@ -217,19 +193,6 @@ class Recorded:
             yield heard
         if failed is not None:
             raise failed
-
-    def stop(self) -> None:
-        """Stop the source."""
-        self._source.stop()
-
-    def __enter__(self) -> Self:
-        self._source.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._source.__exit__(kind, error, trace)
 
 
 class _Appended:

@@ -13,7 +13,7 @@ from stream.outputs import Output
 from stream.recognizer import Recognizer
 from stream.records import Block, Gap, Loss, Notice, Turn
 
-__all__ = ["Source", "run_session", "stopped_by_signals"]
+__all__ = ["Source", "Wrapped", "run_session", "stopped_by_signals"]
 
 
 class Source(Protocol):
@@ -52,6 +52,51 @@ class Source(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop and close."""
+
+
+class Wrapped:
+    """A source that does something with the sound of another; what it says of itself is the other's."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def name(self) -> str:
+        """The source's."""
+        return self._source.name
+
+    @property
+    def rate(self) -> int:
+        """The source's."""
+        return self._source.rate
+
+    @property
+    def latency_samples(self) -> int:
+        """The source's."""
+        return self._source.latency_samples
+
+    @property
+    def loss(self) -> Loss:
+        """The source's."""
+        return self._source.loss
+
+    @property
+    def lag_samples(self) -> int:
+        """The source's."""
+        return self._source.lag_samples
+
+    def stop(self) -> None:
+        """Stop the source."""
+        self._source.stop()
+
+    def __enter__(self) -> Self:
+        self._source.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.__exit__(kind, error, trace)
 
 
 def run_session(

@@ -6,19 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Self
 
 from stream.errors import OutputError
 from stream.recent import Recent
 from stream.recorded import POLL_S
 from stream.recording import Recording, open_recording
-from stream.records import Block, Loss, Notice
-from stream.session import Source
+from stream.records import Block, Notice
+from stream.session import Source, Wrapped
 
 __all__ = ["Steered"]
 
 
-class Steered:
+class Steered(Wrapped):
     """As its source, and obeys meanwhile. What it obeys may be called from any thread.
 
     A pause is no loss: the clock stands still, as that of a tape recorder. A file waits; what a microphone hears is
@@ -34,9 +33,8 @@ class Steered:
     """
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        super().__init__(source)
         self.on_problem: Callable[[str], None] = lambda _: None
-        self.rate = source.rate
         self.recent = Recent(self.rate)
         self.recorded: list[str] = []
         self._paused = self._stopped = False
@@ -45,26 +43,6 @@ class Steered:
         self._recording: Recording | None = None
         self._recorded_from = 0  # where in the stream the recording begins, at `rate`
         self._lock = Lock()  # of the recording
-
-    @property
-    def name(self) -> str:
-        """The source's."""
-        return self._source.name
-
-    @property
-    def latency_samples(self) -> int:
-        """The source's."""
-        return self._source.latency_samples
-
-    @property
-    def loss(self) -> Loss:
-        """The source's."""
-        return self._source.loss
-
-    @property
-    def lag_samples(self) -> int:
-        """The source's."""
-        return self._source.lag_samples
 
     @property
     def paused(self) -> bool:
@@ -138,14 +116,10 @@ class Steered:
     def stop(self) -> None:
         """Stop the source."""
         self._stopped = True
-        self._source.stop()
-
-    def __enter__(self) -> Self:
-        self._source.__enter__()
-        return self
+        super().stop()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end_recording()
-        self._source.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
