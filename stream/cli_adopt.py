@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stream.cli_people import enrol
-from stream.cli_shared import ProfileOption, check_writable, open_profile, say
+from stream.cli_shared import ForceOption, KeepAudioOption, ProfileOption, check_writable, open_profile, say
 
 __all__ = ["adopt"]
 
@@ -22,12 +22,8 @@ def adopt(
             metavar="FILE", help="What --record wrote. [default: beside SESSION, by its name or its source's]"
         ),
     ] = None,
-    keep_audio: Annotated[
-        bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, so that a better model can hear it again.")
-    ] = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Keep it even if it does not sound like the person of that name so far.")
-    ] = False,
+    keep_audio: KeepAudioOption = True,
+    force: ForceOption = False,
     profile: ProfileOption = None,
 ) -> None:
     """Make a guest of a saved session a known person."""

@@ -11,6 +11,8 @@ import typer
 
 from stream.cli_shared import (
     DeviceOption,
+    ForceOption,
+    KeepAudioOption,
     ProfileOption,
     check_results,
     check_writable,
@@ -44,12 +46,8 @@ def enroll(
         typer.Option("--folder", metavar="DIR", help="Everybody who has a folder of recordings in it, by its name."),
     ] = None,
     device: DeviceOption = None,
-    keep_audio: Annotated[
-        bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, so that a better model can hear it again.")
-    ] = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Keep it even if it does not sound like the person of that name so far.")
-    ] = False,
+    keep_audio: KeepAudioOption = True,
+    force: ForceOption = False,
     profile: ProfileOption = None,
 ) -> None:
     """Make a person known from files or the microphone, or everybody in a folder; several calls add up."""

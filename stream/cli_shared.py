@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DeviceOption",
+    "ForceOption",
     "JsonOption",
+    "KeepAudioOption",
     "ProfileOption",
     "SpeechOption",
     "SpeedOption",
@@ -35,6 +37,16 @@ __all__ = [
     "speed_of",
     "write_text",
 ]
+
+KeepAudioOption = Annotated[
+    bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, so that a better model can hear it again.")
+]
+
+
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Keep it even if it does not sound like the person of that name so far.")
+]
+
 
 ProfileOption = Annotated[
     Path | None,
