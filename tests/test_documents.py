@@ -23,8 +23,11 @@ DOCUMENTS = sorted(
     for path in ROOT.rglob("*.md")
     if not any(part.startswith(".") or part in ("build", "dist") for part in path.relative_to(ROOT).parts)
 )
+PAGES = pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
 COMMAND = typer.main.get_command(app)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]*(?:\n[^`\n]+)?)`")
 
 
@@ -87,7 +90,32 @@ def _names(option: Any) -> list[str]:
     return [*option.opts, *option.secondary_opts]
 
 
-@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
+def headings(text: str) -> set[str]:
+    """How GitHub calls the headings of a page in a link: small letters, no punctuation, a hyphen for a space."""
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in _HEADING.findall(_FENCE.sub("", text))}
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Where a page leads to within the repository: a file, and a heading or nothing."""
+    for link in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if "://" not in link:
+            file, _, heading = link.partition("#")
+            yield (page.parent / file).resolve() if file else page, heading
+
+
+@PAGES
+def test_every_link_in_a_document_leads_somewhere(page: Path) -> None:
+    for target, heading in links(page):
+        assert target.exists(), f"{page.name} leads to {target}"
+        assert not heading or heading in headings(target.read_text(encoding="utf-8")), f"no #{heading} in {target}"
+
+
+def test_every_guide_is_found_from_the_readme() -> None:
+    found = {target for target, _ in links(ROOT / "README.md")}
+    assert {page for page in DOCUMENTS if page.parent == ROOT / "docs"} <= found
+
+
+@PAGES
 def test_every_command_in_a_document_is_one_and_its_options_exist(page: Path) -> None:
     for command in commands(page.read_text(encoding="utf-8")):
         check(command)
