@@ -6,6 +6,7 @@ between the lengths it is interpolated over the logarithm of the seconds.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,9 +77,15 @@ def _at(
     speech_s: NDArray[np.floating], seconds: tuple[float, ...], *columns: tuple[float, ...]
 ) -> tuple[NDArray[np.float64], ...]:
     # Every column at every row's seconds, (n, 1), and last how far a row is to be trusted.
-    at, grid = np.log(np.maximum(speech_s, 1e-3)), np.log(seconds)
-    trust = np.minimum(np.asarray(speech_s) / seconds[0], 1.0)
-    return tuple(column[:, None] for column in (*(np.interp(at, grid, values) for values in columns), trust))
+    grid, *tables = _arrays(seconds, *columns)
+    at, trust = np.log(np.maximum(speech_s, 1e-3)), np.minimum(np.asarray(speech_s) / seconds[0], 1.0)
+    return tuple(column[:, None] for column in (*(np.interp(at, grid, table) for table in tables), trust))
+
+
+@cache
+def _arrays(seconds: tuple[float, ...], *columns: tuple[float, ...]) -> tuple[NDArray[np.float64], ...]:
+    # Asked for at every hop; a process knows a few calibrations.
+    return np.log(seconds), *map(np.array, columns)
 
 
 def fit_calibration(

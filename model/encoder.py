@@ -7,10 +7,9 @@ per hop, so a window of any length is an addition; nothing is ever subtracted, s
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +29,9 @@ __all__ = [
     "HopSums",
     "Pooling",
     "SincePause",
+    "Step",
     "StreamingEncoder",
     "add_up",
-    "open_step",
 ]
 
 WINDOW_HOPS = (5, 10, 20, 40)
@@ -66,23 +65,37 @@ def add_up(hops: Iterable[HopSums]) -> NDArray[np.float64]:
     return total
 
 
-Step = Callable[..., dict[str, NDArray[np.float32]]]
-"""What `build_step` describes: inputs and outputs by name."""
+class Step:
+    """The frame layers of one hop on LiteRT, which `build_step` describes: inputs and outputs by name.
 
+    It remembers nothing between two calls, but one thread at a time may call it.
 
-def open_step(weights: Weights) -> Step:
-    """The frame layers of one hop on LiteRT. It remembers nothing, but one thread at a time may call it."""
-    from ai_edge_litert.interpreter import Interpreter
+    Args:
+        weights: the network.
+    """
 
-    # One thread: two threads for 0.1 ms of work only wait for each other.
-    with quiet_stderr():
-        step: Step = Interpreter(str(weights.folder / "step.tflite"), num_threads=1).get_signature_runner()
-        step(**_zeros(step))  # the first run sets itself up, and says so
-    return step
+    def __init__(self, weights: Weights) -> None:
+        from ai_edge_litert.interpreter import Interpreter
 
+        # One thread: two threads for 0.1 ms of work only wait for each other.
+        with quiet_stderr():
+            self._interpreter = Interpreter(str(weights.folder / "step.tflite"), num_threads=1)
+            self._interpreter.allocate_tensors()
+            self._interpreter.invoke()  # the first run sets itself up, and says so
+        # The signature says which tensor is which. Run by it, every hop would resize and allocate its inputs anew.
+        signature = self._interpreter.get_signature_runner()
+        self._inputs, self._outputs = signature.get_input_details(), signature.get_output_details()
 
-def _zeros(step: Any) -> dict[str, NDArray[np.float32]]:
-    return {name: np.zeros(of["shape"], np.float32) for name, of in step.get_input_details().items()}
+    def __call__(self, **inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """All outputs, of all inputs."""
+        for name, value in inputs.items():
+            self._interpreter.set_tensor(self._inputs[name]["index"], value)
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(of["index"]) for name, of in self._outputs.items()}
+
+    def zeros(self, name: str) -> NDArray[np.float32]:
+        """An input, empty."""
+        return np.zeros(self._inputs[name]["shape"], np.float32)
 
 
 class FrameLayers:
@@ -90,14 +103,14 @@ class FrameLayers:
 
     Args:
         weights: the network.
-        step: what computes a hop, from `open_step`; its own unless told.
+        step: what computes a hop, its own unless told.
     """
 
     def __init__(self, weights: Weights, step: Step | None = None) -> None:
         self._frames = int(weights.network["hop_frames"])
         self._stride = int(weights.network["stride"])
-        self._step = step or open_step(weights)
-        self._state = _zeros(self._step)["state"]
+        self._step = step or Step(weights)
+        self._state = self._step.zeros("state")
         self._mfcc = np.empty((0, weights.mfcc.n_mfcc), np.float32)  # rows that do not fill a hop yet
         self._share = np.ones((1, self._frames), np.float32)  # all of a hop is pooled
         self._next: int | None = None  # first sample of the next hop
@@ -190,15 +203,16 @@ class Pooling:
 
     def push(self, hop: HopSums) -> list[Embedding]:
         """One record."""
-        if self._since.push(hop.speech) == 1:  # no window reaches back beyond this hop
-            for ring in (self._last, *self._rings):
-                ring[:] = 0.0
+        fresh = self._since.push(hop.speech)
+        if fresh == 1:  # no window reaches back beyond this hop
+            self._last[:] = 0.0
         self._last[self._hops % SHORTEST_HOPS] = hop.sums
         total = self._last.sum(axis=0)
         sums = [total]
         for ring in self._rings:
             at = self._hops % len(ring)
-            both = total + ring[at]  # what is there ended where `total` begins
+            # What is there ended where `total` begins, or before the pause.
+            both = total + ring[at] if fresh > len(ring) else total
             ring[at] = total
             sums.append(total := both)
         self._hops += 1
@@ -220,14 +234,16 @@ class Pooling:
             seconds of speech behind each.
         """
         sums = sums.astype(np.float32, copy=False)  # only adding up many needs more
+        seconds = sums[:, 0] * np.float32(self._step_s)
+        if (seconds < MIN_SPEECH_S).all():  # silence costs nothing
+            return np.zeros((len(sums), self.size), np.float32), seconds
         weight = np.maximum(sums[:, 1 : 1 + self._gates], WEIGHT_FLOOR)
         # Of every channel the mean, then its square's mean, which becomes the deviation.
         moments = sums[:, 1 + self._gates :].reshape(len(sums), 2, *self._groups) / weight[:, None, :, None]
         variance = moments[:, 1] - np.square(moments[:, 0])
         moments[:, 1] = np.sqrt(np.maximum(variance, 0.0) + VARIANCE_FLOOR)
         values = moments.reshape(len(sums), len(self._kernel)) @ self._kernel + self._bias
-        vectors: NDArray[np.float32] = values / np.linalg.norm(values, axis=1, keepdims=True)
-        seconds = sums[:, 0] * np.float32(self._step_s)
+        vectors: NDArray[np.float32] = values / np.sqrt(np.vecdot(values, values))[:, None]
         vectors[seconds < MIN_SPEECH_S] = 0.0
         return vectors, seconds
 
@@ -301,7 +317,7 @@ class Encoder:
             UsageError: the rate is out of range.
         """
         if not hasattr(self._opened, "step"):
-            self._opened.step = open_step(self.weights)  # opening it takes longer than a short recording
+            self._opened.step = Step(self.weights)  # opening it takes longer than a short recording
         resampler, mfcc, layers = Resampler(sample_rate), self.mfcc(), FrameLayers(self.weights, self._opened.step)
         block = Block(0, np.asarray(samples, np.float32), sample_rate)
         rows = [rows for sound in [*resampler.push(block), *resampler.flush()] for rows in mfcc.push(sound)]

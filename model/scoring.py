@@ -25,6 +25,9 @@ strangers get one, and three quarters as many of the people are rejected."""
 
 NEAREST = 100  # voices of the cohort that a voice is compared with
 
+LEAST_S = 0.05
+"""Seconds of speech in the longest window, half a hop, below which nobody is judged: the decisions call it silence."""
+
 
 def centroid(voice: Voice) -> NDArray[np.float32]:
     """(d,) the mean of a person's reference embeddings, weighted by their speech, unit length."""
@@ -64,8 +67,9 @@ class SNorm:
         cosine = vectors @ self._cohort
         if self._nearest < cosine.shape[1]:
             cosine = np.partition(cosine, -self._nearest, axis=1)[:, -self._nearest :]
-        mean = cosine.mean(axis=1)
-        return mean, np.sqrt(np.maximum(np.square(cosine).mean(axis=1) - np.square(mean), 1e-6))
+        mean = cosine.sum(axis=1) / np.float32(self._nearest)
+        square = np.vecdot(cosine, cosine) / np.float32(self._nearest)
+        return mean, np.sqrt(np.maximum(square - np.square(mean), 1e-6))
 
 
 class Judge:
@@ -129,7 +133,7 @@ class Scorer:
     def push(self, embedding: Embedding) -> list[Scores]:
         """One record."""
         llr = np.zeros((len(embedding.vectors), len(self.names)), np.float32)
-        if self._judge is not None:
+        if self._judge is not None and embedding.speech_s[-1] >= LEAST_S:
             llr[:, :-1] = self._judge.llr(embedding.vectors, embedding.speech_s)
         # The longest window has heard the most since the last pause.
         probabilities = posterior(llr[-1, :-1], UNKNOWN_PRIOR).astype(np.float32)

@@ -84,8 +84,8 @@ def load_weights_folder(folder: Path = SHIPPED) -> Weights:
         network=manifest["network"],
         dense=dense,
         cohort=_unit(np.load(folder / "cohort.npy", allow_pickle=False)),
-        calibration=manifest["calibration"],
-        fusion=manifest["fusion"],
+        calibration={name: tuple(values) for name, values in manifest["calibration"].items()},
+        fusion={name: tuple(values) for name, values in manifest["fusion"].items()},
         card=manifest["card"],
     )
 

@@ -103,17 +103,10 @@ class _Chain:
         self.hops = 0
         self._recent = np.zeros(HOP_SAMPLES, np.float32)  # the last hop of sound, for the level
         self._end = 0  # one past the last sample heard, at 16 kHz
-
-    @property
-    def latency_samples(self) -> int:
-        """Samples from a sample's arrival to the first decision that has heard it."""
-        return self.resampler.latency_samples + self._late
-
-    @property
-    def _late(self) -> int:
         # Sound that must be there, from the start of a hop, before it is scored. The resampler is left out: how much it
         # holds back changes with the size of the pieces.
-        return sum(stage.latency_samples for stage in (self.mfcc, self.encoder, self.scorer))
+        self._late = sum(stage.latency_samples for stage in (self.mfcc, self.encoder, self.scorer))
+        self.latency_samples = self.resampler.latency_samples + self._late  # from arrival to the first decision
 
     @property
     def level_db(self) -> float:
@@ -136,13 +129,15 @@ class _Chain:
 
         A guest is unknown to the scores: while a guest speaks, what is said of UNKNOWN is said of that guest.
         """
-        names, guests = self.scorer.names, self.guests.names if self.guests else ()
-        chances = dict.fromkeys((*names[:-1], *guests, names[-1]), 0.0)
-        if self.scores and self.scores.speech >= self.decide.config.speech:
-            chances |= dict(zip(names, self.scores.probabilities.tolist(), strict=False))
-            if self.current and self.current.name in guests:
-                chances[self.current.name], chances[names[-1]] = chances[names[-1]], 0.0
-        return tuple(chances), tuple(chances.values())
+        (*known, unknown), guests = self.scorer.names, self.guests.names if self.guests else ()
+        names = (*known, *guests, unknown)
+        if self.scores is None or self.scores.speech < self.decide.config.speech:
+            return names, (0.0,) * len(names)
+        *chances, of_unknown = self.scores.probabilities.tolist()
+        of_guests = [0.0] * len(guests)
+        if self.current and self.current.name in guests:
+            of_guests[guests.index(self.current.name)], of_unknown = of_unknown, 0.0
+        return names, (*chances, *of_guests, of_unknown)
 
     def push(self, block: Block) -> list[Turn]:
         return [turn for sound in self.resampler.push(block) for turn in self._hear(sound)]
