@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Errors only. Nearly 3 GB come, most of it TensorFlow, and take a few minutes.
-INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable
+INSTALL := @echo "Installing into $(VENV): a few minutes the first time" && \
+	$(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable
 
 .PHONY: help demo test lint clean
 

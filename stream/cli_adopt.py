@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from stream.cli_completion import people
 from stream.cli_people import enrol
 from stream.cli_shared import ForceOption, KeepAudioOption, ProfileOption, check_writable, open_profile, say
 
@@ -14,7 +15,7 @@ __all__ = ["adopt"]
 def adopt(
     context: typer.Context,
     guest: Annotated[str, typer.Argument(help="As the session called them, such as guest-1.")],
-    name: Annotated[str, typer.Argument(help="Who it is: any text.")],
+    name: Annotated[str, typer.Argument(help="Who it is: any text.", autocompletion=people)],
     session: Annotated[Path, typer.Argument(metavar="SESSION", help="What --jsonl wrote.")],
     sound: Annotated[
         Path | None,

@@ -19,8 +19,10 @@ from stream.text import safe_text
 if TYPE_CHECKING:
     from stream.controls import Abilities
     from stream.outputs import Output
-    from stream.recognizer import Stages
+    from stream.recognizer import Recognizer, Stages
     from stream.session import Source
+    from stream.steered import Steered
+    from stream.summary import Summary
 
 __all__ = ["Shown", "run_shown", "shown_options"]
 
@@ -33,7 +35,7 @@ class Shown:
     """Where the decisions go. The fields are the options of the commands that `shown_options` gives them to.
 
     Raises:
-        UsageError: two of them are one file, or `reference` has no picture to be drawn in.
+        UsageError: two of them are one file, `reference` has no picture to be drawn in, or no key can end `paused`.
     """
 
     jsonl: Annotated[
@@ -65,12 +67,15 @@ class Shown:
         Path | None, typer.Option("--reference", metavar="RTTM", help="What was really said, for --timeline.")
     ] = None
     plain: Annotated[bool, typer.Option("--plain", help="One line per turn, no dashboard.")] = False
+    paused: Annotated[bool, typer.Option("--paused", help="Begin paused; the key p goes on.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Guesses too, and what is going on.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but what went wrong.")] = False
 
     def __post_init__(self) -> None:
         if self.reference is not None and self.timeline is None:
             raise UsageError("--reference is drawn into the picture of --timeline, which was not asked for; add it")
+        if self.paused and not self.keys:
+            raise UsageError("expected a terminal for --paused, whose key p goes on, got none; leave it out")
         taken: dict[object, str] = {}
         for option, file in self._files():
             other = taken.setdefault(_identity(file), option)
@@ -109,6 +114,13 @@ class Shown:
     def dashboard(self) -> bool:
         """There is a terminal that can draw it."""
         return self.lines and not self.plain and can_draw()
+
+    @property
+    def keys(self) -> bool:
+        """The session can be steered by keys."""
+        from stream.keys import can_read_keys
+
+        return self.dashboard and can_read_keys()
 
 
 def shown_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -156,8 +168,7 @@ def run_shown(
     from stream.clock import samples_to_seconds
     from stream.controls import Controls
     from stream.dashboard import Dashboard
-    from stream.keys import Keyboard, can_read_keys
-    from stream.outputs import Lines
+    from stream.keys import Keyboard
     from stream.quiet import quiet_libraries
     from stream.recognizer import Recognizer
     from stream.recording import Recorded, check_recording_path, open_recording
@@ -170,9 +181,9 @@ def run_shown(
         check_recording_path(shown.record)
     if shown.timeline:
         check_timeline_path(shown.timeline)
-    with ExitStack() as stack:
+    with ExitStack() as after, ExitStack() as stack:
         source = open_source()
-        steered = Steered(source) if shown.dashboard and can_read_keys() else None
+        steered = Steered(source) if shown.keys else None
         heard: Source = steered or source
         summary = Summary(source.name)
         files = (stack.enter_context(output) for output in _open_outputs(shown, source.name, waits=waits))
@@ -192,20 +203,30 @@ def run_shown(
             if steered:
                 controls = Controls(steered, lambda: recognizer.snapshot, able(source) if able else None)
                 stack.enter_context(controls)
+                if shown.paused:
+                    controls.press("p")
                 stack.enter_context(Dashboard(lambda: recognizer.snapshot, footer=controls.footer))
                 stack.enter_context(Keyboard(controls.press))
             else:
                 stack.enter_context(Dashboard(lambda: recognizer.snapshot))
+        # Once the screen is gone and the files are closed, and also when one of them has failed.
+        after.callback(_tell_end, shown, recognizer, summary, steered)
         run_session(heard, recognizer, outputs, goes_on_alone=shown.dashboard or bool(shown.record))
-    if shown.dashboard:  # the screen is gone; what was decided stays
+    if warning := getattr(source, "warning", None):  # what came was heard and told; the rest is still to be had
+        raise FileError(f"{warning}; get it again whole")
+
+
+def _tell_end(shown: Shown, recognizer: "Recognizer", summary: "Summary", steered: "Steered | None") -> None:
+    """What was decided stays in the terminal, and what it came to."""
+    from stream.outputs import Lines
+
+    if shown.dashboard:
         with Lines() as lines:
             for turn in recognizer.snapshot.turns:
                 lines.write(turn)
     if shown.dashboard or shown.verbose:
         for line in summary.lines([*shown.written, *(steered.recorded if steered else ())]):
             say(line)
-    if warning := getattr(source, "warning", None):  # what came was heard and told; the rest is still to be had
-        raise FileError(f"{warning}; get it again whole")
 
 
 def _open_outputs(shown: Shown, source: str, *, waits: bool) -> "Iterator[Output]":

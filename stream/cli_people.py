@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli_completion import people
 from stream.cli_shared import (
     DeviceOption,
     ForceOption,
     KeepAudioOption,
+    KnownName,
     ProfileOption,
     check_results,
     check_writable,
@@ -38,7 +40,9 @@ __all__ = ["enrol", "enroll", "export", "fine_tune", "keep", "speakers"]
 
 
 def enroll(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Who it is: any text.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Who it is: any text.", autocompletion=people)
+    ] = None,
     files: Annotated[list[str] | None, typer.Argument(metavar="[FILE ...]", help="Recordings of this person.")] = None,
     mic: Annotated[bool, typer.Option("--mic", help="From the microphone; Ctrl-C keeps what was heard.")] = False,
     folder: Annotated[
@@ -194,21 +198,21 @@ def list_speakers(
 
 
 @speakers.command()
-def rename(context: typer.Context, old: str, new: str, profile: ProfileOption = None) -> None:
+def rename(context: typer.Context, old: KnownName, new: str, profile: ProfileOption = None) -> None:
     """Give a person another name."""
     voice = look_after(profile or context.obj).rename(old, new)
     say(f"{safe_text(old)} is now {voice.name}.")
 
 
 @speakers.command()
-def remove(context: typer.Context, name: str, profile: ProfileOption = None) -> None:
+def remove(context: typer.Context, name: KnownName, profile: ProfileOption = None) -> None:
     """Forget a person: the voice and the recordings are deleted."""
     look_after(profile or context.obj).remove(name)
     say(f"{safe_text(name)} is forgotten.")
 
 
 @speakers.command()
-def merge(context: typer.Context, into: str, other: str, profile: ProfileOption = None) -> None:
+def merge(context: typer.Context, into: KnownName, other: KnownName, profile: ProfileOption = None) -> None:
     """Two names were one person: OTHER's voice goes to INTO."""
     voice = look_after(profile or context.obj).merge(into, other)
     say(f"{safe_text(other)} is now part of {voice.name}.")
@@ -306,6 +310,7 @@ def enrol(
     Raises:
         EnrolmentError: the speech makes no voice, or, without `force`, not that of whoever has the name.
     """
+    from model.coach import ENOUGH_SPEECH_S
     from model.enrol import Enrolment
     from stream.enrol_screen import EnrolScreen
     from stream.quiet import quiet_libraries
@@ -314,6 +319,8 @@ def enrol(
 
     enrolment = Enrolment(encoder)
     for source in chain(sources, [mic] if mic else []):
+        if source is mic:
+            say(f"Speak now: read anything aloud, for {ENOUGH_SPEECH_S:.0f} s or so. Ctrl-C keeps what was heard.")
         with (
             quiet_libraries(),
             source,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli_completion import inputs, people
 from stream.errors import OutputError, ProfileError, UsageError
 from stream.text import safe_text, system_reason
 
@@ -20,6 +21,7 @@ __all__ = [
     "ForceOption",
     "JsonOption",
     "KeepAudioOption",
+    "KnownName",
     "ProfileOption",
     "SpeechOption",
     "SpeedOption",
@@ -43,6 +45,9 @@ KeepAudioOption = Annotated[
 ]
 
 
+KnownName = Annotated[str, typer.Argument(autocompletion=people)]
+
+
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Keep it even if it does not sound like the person of that name so far.")
 ]
@@ -56,7 +61,12 @@ ProfileOption = Annotated[
 
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", metavar="NAME|N", help="An input of `livespeaker devices`. [default: the system's]"),
+    typer.Option(
+        "--device",
+        metavar="NAME|N",
+        help="An input of `livespeaker devices`. [default: the system's]",
+        autocompletion=inputs,
+    ),
 ]
 
 

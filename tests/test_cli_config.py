@@ -1,4 +1,4 @@
-"""The user's own defaults, what goes before them, and what the shell gets to know."""
+"""The user's own defaults, what goes before them, and what the program says of itself."""
 
 import json
 import subprocess
@@ -7,8 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 
+from stream.cli import app
 from stream.cli_config import config_path, read_config
+from stream.decide import DecisionConfig
 from stream.demonstration import CONVERSATION
 from stream.errors import UsageError
 from tests.talk import ROOT, livespeaker, write_profile
@@ -112,12 +115,8 @@ def test_quiet_leaves_decisions_and_errors(tmp_path: Path, where: str) -> None:
     assert wrong.stderr.startswith("livespeaker: cannot open")
 
 
-@pytest.mark.parametrize(
-    ("typed", "offered"), [("sp", "speakers"), ("speakers re", "rename"), ("live --dev", "--device")]
-)
-def test_the_shell_completes_commands_and_options(typed: str, offered: str) -> None:
-    code = "import sys; sys.argv[0] = 'livespeaker'; from stream.cli import main; main()"
-    words = f"livespeaker {typed}"
-    env = {"_LIVESPEAKER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=env)
-    assert offered in done.stdout.split(), done.stderr
+def test_the_defaults_that_help_tells_are_those_of_the_decisions() -> None:
+    config = DecisionConfig()
+    for each in ("live", "replay"):
+        told = {option.name: option.default for option in typer.main.get_command(app).commands[each].params}
+        assert (told["unknown"], told["speech"]) == (config.unknown_prior, config.speech)

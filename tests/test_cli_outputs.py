@@ -152,10 +152,13 @@ def test_lost_sound_is_a_gap_in_the_decisions_and_silence_in_the_recording(tmp_p
 @posix
 def test_a_full_disk_ends_a_recording_with_one_line(profile: Path, tmp_path: Path) -> None:
     kept = tmp_path / "talk.wav"
-    replay = command("replay", CONVERSATION, "--speed", "max", "--profile", profile, "--record", kept)
+    replay = command("replay", CONVERSATION, "--speed", "max", "--profile", profile, "--record", kept, "--verbose")
     limited = ["bash", "-c", 'ulimit -f 600; exec "$@"', "bash", *replay]
     done = subprocess.run(limited, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
+    *_, loss, written, _ = done.stderr.splitlines()
+    assert "01:10.7 of conversation.opus" in done.stderr  # what it came to is told all the same
+    assert (loss, written) == ("  no sound was lost", f"  written: {kept}")
     assert re.search(rf"cannot write to {kept}: .*; the \d+\.\d s before are whole$", complaint(done.stderr))
     assert "Sally" in done.stdout
     assert 9 < sf.info(kept).duration < 11
@@ -238,6 +241,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(call: Call, profile: P
     for arguments, words in (
         (["--record", tmp_path / "x.mp3"], "ends in .wav or .flac"),
         (["--record", "-"], "ends in .wav or .flac"),
+        (["--paused"], "expected a terminal for --paused"),
         (["--timeline", tmp_path / "x.jpg"], "ends in .png or .svg"),
         (["--reference", tmp_path / "bad.rttm"], "--timeline, which was not asked for"),
         ([*png, "--reference", tmp_path / "bad.rttm"], "line 1: wanted at least 8 fields, got 4"),

@@ -111,7 +111,8 @@ def test_enroll_from_the_microphone_ends_by_itself(pulse: Pulse, profile: Path, 
         assert player.poll() is None
         player.terminate()
     assert (listener.returncode, out) == (0, ""), err
-    lines = err.splitlines()
+    asked, *lines = err.splitlines()
+    assert asked.startswith("Speak now: read anything aloud")
     assert "Bob from " in lines[0]
     assert "15 s of speech" in lines[0]
     assert lines[1].startswith("Bob: 15 s of speech in ")
@@ -323,7 +324,7 @@ def test_a_device_that_vanishes_while_somebody_is_enrolled_changes_nothing(
         out, err = listener.communicate(timeout=60)
     assert (listener.returncode, out) == (1, "")
     assert "Traceback" not in err
-    heard, complaint = err.splitlines()
+    _, heard, complaint = err.splitlines()
     assert heard.startswith("Bob from ")
     assert complaint.startswith("livespeaker: the microphone ")
     assert content(profile) == before

@@ -75,7 +75,9 @@ def test_without_colour_nothing_is_coloured_and_a_dumb_terminal_gets_lines() -> 
 
 
 def test_keys_pause_record_enrol_and_quit_while_the_demo_runs(tmp_path: Path) -> None:
-    with run_in_terminal("demo", folder=tmp_path) as terminal:
+    with run_in_terminal("demo", "--paused", folder=tmp_path) as terminal:
+        terminal.wait_for(" paused ── 00:00.", "paused: nothing is heard until p is pressed again")
+        terminal.type("p")
         terminal.wait_for("━ speaking ━", "Sally", "e enrol   f fine-tune   r record   p pause   ? help   q quit")
         terminal.type("?")
         terminal.wait_for("livespeaker enroll NAME", "--record FILE")
