@@ -3,14 +3,20 @@
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 
 __all__ = ["quiet_libraries", "quiet_stderr"]
 
 
+_lock = threading.Lock()
+_inside = 0  # how many are inside `quiet_stderr`, in any thread
+_kept: int | None = None  # where 2 led before the first of them
+
+
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[int | None]:
-    """Nothing on file descriptor 2 meanwhile.
+    """Nothing on file descriptor 2 meanwhile, until the last thread has left that is inside.
 
     PortAudio and ALSA write there about ways to open that they refuse, LiteRT about every delegate that
     it makes, and none of them can be told not to.
@@ -18,19 +24,30 @@ def quiet_stderr() -> Iterator[int | None]:
     Yields:
         A descriptor that leads where 2 led before, until the end; None when 2 was closed.
     """
+    global _inside, _kept
+    with _lock:
+        if not _inside:
+            _kept = _turn_away()
+        _inside += 1
+    try:
+        yield _kept
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside and _kept is not None:
+                os.dup2(_kept, 2)
+                os.close(_kept)
+
+
+def _turn_away() -> int | None:
     try:
         kept = os.dup(2)
     except OSError:  # closed: there is nobody to disturb
-        yield None
-        return
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
-        yield kept
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        return None
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    return kept
 
 
 @contextlib.contextmanager
