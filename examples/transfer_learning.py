@@ -51,7 +51,7 @@ def examples(some: list[tuple[Path, int]]) -> tuple[dict[str, np.ndarray], np.nd
     return {"mfcc": np.stack(x), "share": np.ones((len(x), FRAMES), np.float32)}, np.array(y)
 
 
-stop = keras.callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True)
+stop = keras.callbacks.EarlyStopping("val_loss", min_delta=0.01, patience=5, restore_best_weights=True)
 model.fit(*examples(train), validation_data=examples(held_out), epochs=60, callbacks=[stop], verbose=2)
 
 chances = model.predict(examples([(Path(sys.argv[2]), 0)])[0], verbose=0).mean(axis=0)
