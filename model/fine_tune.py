@@ -8,24 +8,21 @@ trained, and decides whether the head is better than none. Then everything is le
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
-from model.augment import augment
 from model.encoder import Encoder, HopSums, Pooling, add_up
 from model.fitting import fit
 from model.head import Head
-from model.made_noise import KINDS, make_noise
+from model.hearing import Heard, listen, overhear
 from model.outcome import Compared, Outcome, outcome_of
 from model.scoring import Judge, mean_vector
-from stream.clock import SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.quiet import quiet_stderr
 
@@ -34,7 +31,6 @@ __all__ = [
     "centroid_of",
     "draw_windows",
     "fine_tune",
-    "listen",
     "owners_of",
     "split",
     "train_head",
@@ -42,7 +38,6 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 
-COPIES = 7  # of every reference: as it came, and spoilt in other ways
 WINDOWS = 10  # drawn from every copy, of any of these lengths:
 WINDOW_HOPS = (5, 30)
 TESTED_HOPS = (10, 20)  # lengths of the windows that are held out: 1 and 2 s
@@ -90,15 +85,12 @@ def fine_tune(
         EnrolmentError: there are fewer than two people, or a person has fewer than two references.
     """
     names, owner = tuple(people), owners_of(people)
-    rng = np.random.default_rng(seed)
     pooling = Pooling(encoder.weights)
-    heard = listen(
-        [samples for name in names for samples in people[name]],
-        encoder,
-        rng,
-        lambda done, total: on_done("listening", done, total),
-    )
+    recordings = [samples for name in names for samples in people[name]]
+    heard, rng = _heard(recordings, encoder, seed, partial(on_done, "listening"))
     strangers, strangers_s = encoder.weights.strangers()
+    from sklearn.model_selection import train_test_split
+
     learn, test = split(owner, seed)
     known, unknown = train_test_split(np.arange(len(strangers)), test_size=HELD_OUT, random_state=seed)
 
@@ -151,6 +143,27 @@ def fine_tune(
     return FineTuned(replace(final.head, threshold=threshold), before, after, layers, epochs)
 
 
+def _heard(
+    recordings: Sequence[Floats], encoder: Encoder, seed: int, on_done: Callable[[int, int], None]
+) -> tuple[Heard, np.random.Generator]:
+    # Keras takes as long to import as some minutes of speech to be heard: both at once, unless it is there already.
+    if "keras" not in sys.modules:
+        with overhear(recordings, encoder, seed, on_done) as answer:
+            _import_keras()
+            if found := answer():
+                return found
+    rng = np.random.default_rng(seed)
+    return listen(recordings, encoder, rng, on_done), rng
+
+
+def _import_keras() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported, which is here
+    with quiet_stderr():
+        import keras
+
+    return keras
+
+
 def owners_of(people: Mapping[str, Sequence[Floats]]) -> NDArray[np.int64]:
     """(recordings,) whose each is, of all people's one after another.
 
@@ -177,6 +190,8 @@ def split(owner: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArr
         owner: (recordings,) whose.
         seed: of the draw.
     """
+    from sklearn.model_selection import train_test_split
+
     people = len(np.unique(owner))
     held_out = max(people, round(HELD_OUT * len(owner)))
     learn, test = train_test_split(np.arange(len(owner)), test_size=held_out, stratify=owner, random_state=seed)
@@ -217,10 +232,7 @@ def train_head(
         validation: embeddings and labels, n for strangers; given that, the training stops when it no longer helps.
         on_epoch: called with the number of every epoch that is done.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported, which is here
-    with quiet_stderr():
-        import keras
-
+    keras = _import_keras()
     n, d = len(people), vectors.shape[1]
     own = [vectors[labels == person] for person in range(n)]
     centres = np.stack([mean_vector(rows, np.ones(len(rows))) for rows in own])
@@ -245,34 +257,6 @@ def train_head(
     )  # fmt: skip
     kernel, bias = softmax.get_weights()
     return Trained(Head(tuple(people), turn.get_weights()[0], kernel, bias), loss, best)
-
-
-def listen(
-    recordings: Sequence[Floats],
-    encoder: Encoder,
-    rng: np.random.Generator,
-    on_done: Callable[[int, int], None] = lambda _done, _total: None,
-) -> list[list[list[HopSums]]]:
-    """Of every recording, of it as it came and of copies that are spoilt, the hops.
-
-    Args:
-        recordings: (n,) each, at 16 kHz.
-        encoder: the network.
-        rng: draws what spoils them.
-        on_done: called with (recordings done, recordings in all).
-    """
-    noises = [make_noise(kind, seed=(int(rng.integers(2**31)),)) for kind in KINDS for _ in range(2)]
-
-    def copies_of(samples: Floats, own: np.random.Generator) -> list[list[HopSums]]:
-        copies = [samples] + [augment(samples, noises, [], [], own) for _ in range(COPIES - 1)]
-        return [encoder.hops(copy, sample_rate=SAMPLE_RATE) for copy in copies]
-
-    heard = []
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for copies in threads.map(copies_of, recordings, rng.spawn(len(recordings))):
-            heard.append(copies)
-            on_done(len(heard), len(recordings))
-    return heard
 
 
 def draw_windows(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from model.calibration import Calibration, Fusion, fit_fusion
 from model.encoder import Encoder, HopSums, Pooling
-from model.fine_tune import draw_windows, listen, train_head
+from model.fine_tune import draw_windows, train_head
 from model.head import Head
+from model.hearing import listen
 from model.members import Home, Member, windows_of
 from model.scoring import SNorm, mean_vector
 

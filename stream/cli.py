@@ -3,6 +3,7 @@
 Imports that cost time are made by the command that needs them: `--help` is there at once.
 """
 
+import gc
 import json
 import os
 import sys
@@ -60,6 +61,8 @@ def main() -> NoReturn:
     except LivespeakerError as error:
         print(f"livespeaker: {error}", file=sys.stderr)  # noqa: T201 - a command line talks
         sys.exit(1)
+    finally:
+        gc.freeze()  # at its exit Python would look for cycles in all of TensorFlow, for 2 s
     sys.exit(0)
 
 

@@ -102,12 +102,9 @@ def fine_tune(
         version = look_after(profile).roll_back()
         say(f"Head {version} is in use again." if version else "No head is in use: people are told apart as enrolled.")
         return
-    from rich.console import Console
-
     from model.fine_tune import FineTuned
     from model.fine_tune import fine_tune as run
-    from model.pictures import draw_confusion
-    from model.report import confusion_table, outcomes_table
+    from stream.quiet import quiet_libraries
     from stream.training_screen import TrainingScreen
 
     check_results(None, plots)
@@ -129,14 +126,20 @@ def fine_tune(
             found = tune_base(recordings, loaded, encoder, seed=seed, on_done=screen.progress)
         say("Strangers are stand-ins here: the known people's voices, slower and faster.")
     else:
-        with TrainingScreen() as screen:
+        with quiet_libraries(), TrainingScreen() as screen:  # TensorFlow is imported while the bars go on
             found = run(recordings, encoder, seed=seed, on_done=screen.progress)
+    from rich.console import Console
+
+    from model.report import confusion_table, outcomes_table
+
     people = [names[who] for who in found.head.people]
     console = Console(markup=False, highlight=False)
     console.print(outcomes_table(people, found.before, found.after))
     matrices = {"before fine-tuning": found.before.confusion, "after": found.after.confusion}
     console.print(confusion_table(people, *matrices.values()))
     if plots:
+        from model.pictures import draw_confusion
+
         draw_confusion(people, matrices, plots / "confusion.png")
         say(f"Drawn: {plots / 'confusion.png'}")
     if found.better:
