@@ -26,6 +26,7 @@ from stream.cli_shared import (
     SpeechOption,
     SpeedOption,
     UnknownOption,
+    called,
     can_draw,
     device_of,
     hush,
@@ -129,7 +130,7 @@ def demo(
             collect,
             able=lambda source: abilities(encoder, Path(folder) / "profile", source),
         )
-    for line in report(collect):
+    for line in report(collect, called()):
         say(line)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,7 @@ __all__ = [
     "SpeechOption",
     "SpeedOption",
     "UnknownOption",
+    "called",
     "can_draw",
     "check_results",
     "check_writable",
@@ -131,6 +133,12 @@ def can_draw() -> bool:
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     moves = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")  # an editor's shell, a log
     return sys.stdout.isatty() and utf8 and moves
+
+
+def called() -> str:
+    """How the user calls this program: by its name where the shell finds it, else as it was typed."""
+    typed = sys.argv[0]
+    return typed if Path(typed).stem == "livespeaker" and not shutil.which("livespeaker") else "livespeaker"
 
 
 def write_text(file: str, text: str) -> None:

@@ -30,7 +30,7 @@ _MOST_LETTERS = 64
 _NICE = 5  # of a program that learns while we listen
 _KEYS = (
     ("e", "enrol", "give who speaks, or spoke last, a name", "livespeaker enroll NAME FILE"),
-    ("f", "fine-tune", "learn to tell the known people apart, meanwhile", "livespeaker fine-tune"),
+    ("f", "fine-tune", "learn, meanwhile, to tell people apart", "livespeaker fine-tune"),
     ("r", "record", "keep the sound from here on, or stop that", "--record FILE"),
     ("p", "pause", "hear nothing, or go on", "--paused"),
     ("m", "microphone", "listen to another one", "--device NAME"),
@@ -240,7 +240,7 @@ class Controls:
     def _help(self) -> None:
         able = dict(self._footer.keys)
         rows = [(key, what, option) for key, _, what, option in _KEYS if key in able]
-        self._change(page=tuple(f"{key}  {what:<47} {option}" for key, what, option in rows))
+        self._change(page=tuple(f"{key}  {what:<40} {option}" for key, what, option in rows))
 
     def _show_state(self) -> None:
         states = {

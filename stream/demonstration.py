@@ -39,8 +39,13 @@ class Collect(Output):
         """Nothing is open."""
 
 
-def report(heard: Collect) -> Iterator[str]:
-    """Lines that put the final turns beside the reference, and say what to do next."""
+def report(heard: Collect, program: str) -> Iterator[str]:
+    """Lines that put the final turns beside the reference, and say what to do next.
+
+    Args:
+        heard: the decisions.
+        program: how the user calls livespeaker.
+    """
     right = 0
     yield ""
     yield "  from     to       said by    heard as"
@@ -59,9 +64,9 @@ def report(heard: Collect) -> Iterator[str]:
     yield f"{right} of {len(reference)} turns have the right name. The voices are synthetic; yours are harder."
     yield ""
     yield "Now with your own voice:"
-    yield "  livespeaker devices                 which microphones there are"
-    yield "  livespeaker enroll YOUR-NAME --mic  read anything aloud for 20 seconds"
-    yield "  livespeaker live                    who is speaking, live"
+    yield f"  {program} devices                 # which microphones there are"
+    yield f"  {program} enroll YOUR-NAME --mic  # read anything aloud"
+    yield f"  {program} live                    # who is speaking, live"
 
 
 def _who(reference: Turn, turns: list[Turn]) -> str:

@@ -18,6 +18,7 @@ import soundfile as sf
 
 from model.profile import Profile
 from model.scoring import centroid
+from stream.cli_shared import called
 from stream.clock import SAMPLE_RATE
 from stream.demonstration import CONVERSATION, ENROLMENT
 from stream.rttm import read_rttm
@@ -758,3 +759,14 @@ def test_the_demo_tells_most_turns_right_and_what_to_do_next(call: Call, tmp_pat
     assert err.count("not right") == len(reference) - right
     for command_line in ("livespeaker devices", "livespeaker enroll", "livespeaker live"):
         assert command_line in err
+
+
+def test_what_is_told_to_type_is_found_by_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for argument, path, told in (
+        (".venv/bin/livespeaker", "", ".venv/bin/livespeaker"),  # as `make demo` calls it
+        (".venv/bin/livespeaker", str(Path(sys.executable).parent), "livespeaker"),
+        ("-c", "", "livespeaker"),
+    ):
+        monkeypatch.setattr(sys, "argv", [argument])
+        monkeypatch.setenv("PATH", path)
+        assert called() == told
