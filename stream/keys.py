@@ -95,7 +95,8 @@ class Keyboard:
             # Ctrl-Z would leave the screen half drawn, and the sound running into nowhere.
             mode[6][termios.VSUSP] = b"\0"
             mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, mode)
+            # What was typed before there was a screen was meant for something else: the next command of a paste, say.
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSAFLUSH, mode)
 
     def _run(self) -> None:
         read = self._read_windows if sys.platform == "win32" else self._read

@@ -36,6 +36,7 @@ def run(typed: bytes, *arguments: str) -> tuple[int, str, bool]:
     """Exit code, output, and whether the terminal is as it was."""
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
+    os.write(ours, b"typed before there was a screen: q\n")
     program = subprocess.Popen(
         [sys.executable, "-c", READER, *arguments],
         stdin=theirs,
@@ -58,7 +59,7 @@ def run(typed: bytes, *arguments: str) -> tuple[int, str, bool]:
     return program.returncode, out.decode(), same
 
 
-def test_keys_come_one_by_one_and_the_terminal_is_given_back() -> None:
+def test_keys_come_one_by_one_those_before_do_not_and_the_terminal_is_given_back() -> None:
     code, out, same = run("aé宇\r\x7f\x1b[Aq".encode())
     assert (code, same) == (0, True)
     assert out.split() == ["<a>", "<é>", "<宇>", "<enter>", "<backspace>", "<q>"]
