@@ -2,24 +2,19 @@
 
     Turn "unknown" -> its hops of speech -> one voice, or several one after the other -> Guests -> Turn
 
-The decisions know one "unknown": two strangers who speak without a pause of half a second are one turn to them. So a
-turn is divided first, where the 3 s before and the 3 s after are rather two voices than one. What was final before
-stays as it was: nobody is renamed when a voice becomes a guest.
+The decisions know one "unknown": two strangers who speak without a pause of half a second are one turn to them, which
+is divided first. What was final before stays as it was: nobody is renamed when a voice becomes a guest.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
-import numpy as np
-
+from model.divide import NEAR_HOPS, divide, parts_of
 from model.encoder import Pooling
 from model.guests import Guests, Named, sums_of
-from model.scoring import Judge
 from model.voices import Voice
 from model.weights import Weights
-from stream.clock import HOP_SAMPLES
 from stream.errors import UsageError
 from stream.records import UNKNOWN, Embedding, Turn
 
@@ -32,17 +27,14 @@ class IntroduceConfig:
 
     speech: float = 0.5  # mean probability from which a hop is speech
     memory_hops: int = 300  # kept: of a longer turn, the sound before is whoever comes first in them
-    part_hops: int = 12  # of one voice, in a turn of several
-    near_hops: int = 30  # before and after, that are compared
-    other_llr: float = -2.0  # natural-log likelihood ratio, below which they are two voices
     guess_hops: int = 10  # before a guess is made, and
     guess_every: int = 5  # between two guesses
 
     def __post_init__(self) -> None:
-        if not 0 < self.part_hops <= self.near_hops <= self.memory_hops or min(self.guess_hops, self.guess_every) < 1:
+        if not 1 <= self.guess_hops <= self.memory_hops or self.guess_every < 1:
             raise UsageError(
-                f"expected parts of at least 1 hop, no longer than what is compared and kept, got {self.part_hops}, "
-                f"{self.near_hops} and {self.memory_hops}; leave them at their defaults"
+                f"expected a guess after at least 1 hop and no more than are kept, got {self.guess_hops} of "
+                f"{self.memory_hops}, every {self.guess_every}; leave them at their defaults"
             )
 
 
@@ -110,7 +102,7 @@ class Introduce:
         if self._guessed[0] != current.start:
             self._guess, self._guessed = Named(None, 1.0), (current.start, 0)
         if len(spoken) >= max(self.config.guess_hops, self._guessed[1] + self.config.guess_every):
-            self._guess = self.guests.guess(spoken[-self.config.near_hops :])
+            self._guess = self.guests.guess(spoken[-NEAR_HOPS:])
             self._guessed = current.start, len(spoken)
         if self._guess.name is None:
             return current
@@ -122,35 +114,10 @@ class Introduce:
         spoken = self._within(turn)
         if not spoken:
             return [turn]
-        parts = self._voices(spoken)
+        parts = [spoken[part] for part in divide(sums_of(spoken), self._pooling, self._weights)]
         named = [self.guests.hear(part) for part in parts]
-        # Neighbours of one name are one turn; between two names it ends with the last hop of the one.
-        runs = [[*run] for _, run in groupby(range(len(parts)), key=lambda i: named[i].name)]
-        starts = [turn.start, *(parts[run[0]][0].start for run in runs[1:])]
-        ends = [*(parts[run[-1]][-1].start + HOP_SAMPLES for run in runs[:-1]), turn.end]
-        turns = []
-        for run, start, end in zip(runs, starts, ends, strict=True):
-            sure = float(np.average([named[i].probability for i in run], weights=[len(parts[i]) for i in run]))
-            name = named[run[0]].name
-            turns.append(replace(turn, start=start, end=end, name=name or UNKNOWN, probability=turn.probability * sure))
-        return turns
+        called = [(each.name or UNKNOWN, turn.probability * each.probability) for each in named]
+        return parts_of(turn, parts, called)
 
     def _within(self, turn: Turn) -> list[Embedding]:
         return [hop for hop in self._hops if turn.start <= hop.start < turn.end]
-
-    def _voices(self, spoken: list[Embedding]) -> list[list[Embedding]]:
-        """The hops of a turn, divided where another voice begins."""
-        part, near, n = self.config.part_hops, self.config.near_hops, len(spoken)
-        cuts = np.arange(part, n - part + 1, 2)
-        if not len(cuts):
-            return [spoken]
-        total = np.concatenate([np.zeros((1, self._pooling.n_sums)), np.cumsum(sums_of(spoken), axis=0)])
-        before, before_s = self._pooling.embed(total[cuts] - total[np.maximum(0, cuts - near)])
-        after, after_s = self._pooling.embed(total[np.minimum(n, cuts + near)] - total[cuts])
-        judged = Judge(before, self._weights).llr(after, np.minimum(before_s, after_s))
-        llr = np.diagonal(judged)
-        at = int(llr.argmin())
-        if llr[at] >= self.config.other_llr:
-            return [spoken]
-        cut = int(cuts[at])
-        return [*self._voices(spoken[:cut]), *self._voices(spoken[cut:])]

@@ -5,13 +5,16 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+from model.confirm import Confirm, ConfirmConfig
 from model.encoder import Encoder
 from model.enrol import Enrolment, References, embed_references
 from model.guests import Guests
+from model.head import Head
 from model.introduce import Introduce
 from model.profile import Profile, default_profile
 from model.voices import BaseModel, Voice
 from model.window import scorer_of
+from model.window_head import WindowHead
 from stream.audible import Audible, sound_of
 from stream.decide import Decide, DecisionConfig
 from stream.recognizer import Stages
@@ -58,24 +61,42 @@ def learn_voice(encoder: Encoder, *sources: Audible) -> References:
     return enrolment.finish()
 
 
-def stages_of(encoder: Encoder, people: Profile | Sequence[Voice], config: DecisionConfig | None = None) -> Stages:
+def stages_of(
+    encoder: Encoder,
+    people: Profile | Sequence[Voice],
+    config: DecisionConfig | None = None,
+    *,
+    head: Head | None = None,
+) -> Stages:
     """The stages of a session, which remembers its strangers, and follows a profile that changes while it runs.
 
     Args:
         encoder: the network.
         people: who is known, by their profile with its fine-tuned head, or as they are.
         config: how scores become turns; as in `livespeaker` unless told.
+        head: what fine-tuning learned of people who are in no profile.
     """
     weights, guests = encoder.weights, Guests(encoder.weights)
+    config = config or DecisionConfig()
+    sure = ConfirmConfig(unknown=config.unknown_prior, speech=config.speech)
 
     def voices() -> Sequence[Voice]:
         return people.voices if isinstance(people, Profile) else people
 
+    def learned() -> Head | WindowHead | None:
+        return people.head if isinstance(people, Profile) else head
+
+    def confirm() -> Confirm:
+        # A base model of the user's hears windows of sound: what a whole turn says is left to the cohort.
+        layers = learned()
+        return Confirm(voices(), weights, None if isinstance(layers, WindowHead) else layers, sure)
+
     return Stages(
         encoder.mfcc,
         encoder.stream,
-        lambda: scorer_of(voices(), weights, people.head if isinstance(people, Profile) else None),
+        lambda: scorer_of(voices(), weights, learned()),
         lambda: Decide(config),
+        confirm=confirm,
         guests=lambda: Introduce(guests, voices(), weights),
         changed=people.refresh if isinstance(people, Profile) else lambda: False,
     )

@@ -15,7 +15,6 @@ from model.head import Head
 from model.households import Household
 from model.identify import AFTER, BEFORE
 from model.peer_stream import PeerTalk, best_threshold, compare, told
-from model.scoring import Scorer
 from model.stream_eval import Heard, Measured, StreamFigures, measure, summarise
 from model.voices import Voice
 from stream.clock import SAMPLE_RATE
@@ -28,8 +27,8 @@ __all__ = ["Listen", "Replays"]
 
 Floats = NDArray[np.float32]
 
-Listen = Callable[[Callable[[], Scorer], Floats], Heard]
-"""Runs a recognizer over a conversation at 16 kHz; how a fresh scorer is made comes first."""
+Listen = Callable[[Sequence[Voice], Head | None, Floats], Heard]
+"""Runs a recognizer, which knows some people and what was learned of them, over a conversation at 16 kHz."""
 
 
 class Replays:
@@ -77,7 +76,7 @@ class Replays:
         talks = [(read_audio(sound), read_rttm(reference)) for sound, reference in household.conversations]
         for system, head in systems.items():
             for samples, reference in talks:
-                heard = self._listen(lambda head=head: Scorer(voices, self._encoder.weights, head), samples)  # type: ignore[misc] # mypy cannot infer a default
+                heard = self._listen(voices, head, samples)
                 found = measure(reference, heard, clips, len(samples))
                 self._measured.setdefault((household.group, system), []).append(found)
         if self._peer:

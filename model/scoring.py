@@ -17,13 +17,14 @@ from model.voices import Voice
 from model.weights import Weights
 from stream.records import UNKNOWN, Embedding, Scores
 
-__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid", "mean_vector"]
+__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid", "judge_of", "mean_vector"]
 
 UNKNOWN_PRIOR = 0.6
 """How probably a voice is nobody's, before it is heard. A wrong name is worse than none: with 0.5, 1.5 times as many
 strangers get one, and three quarters as many of the people are rejected."""
 
 NEAREST = 100  # voices of the cohort that a voice is compared with
+NEAREST_SPOILT = 30  # the same where spoilt strangers stand among them
 
 LEAST_S = 0.05
 """Seconds of speech in the longest window, half a hop, below which nobody is judged: the decisions call it silence."""
@@ -80,6 +81,7 @@ class Judge:
         weights: whose cohort and calibration to use.
         head: what was learned of some of the people.
         outputs: (p,) which output of the head is each person's, -1 for none; in order unless told.
+        score: how a voice is compared; against the cohort unless told.
     """
 
     def __init__(
@@ -88,8 +90,9 @@ class Judge:
         weights: Weights,
         head: Head | None = None,
         outputs: Sequence[int] | None = None,
+        score: SNorm | None = None,
     ) -> None:
-        self._score = SNorm(people, weights.cohort)
+        self._score = score or SNorm(people, weights.cohort)
         self._calibration, self._fusion = Calibration(**weights.calibration), Fusion(**weights.fusion)
         self._head = head
         found = np.arange(len(people)) if outputs is None else np.array(outputs)
@@ -108,6 +111,24 @@ class Judge:
         return llr
 
 
+def judge_of(voices: Sequence[Voice], weights: Weights, head: Head | None = None, *, spoilt: bool = False) -> Judge:
+    """Who judges people by their references.
+
+    Args:
+        voices: of them.
+        weights: what made their embeddings.
+        head: what fine-tuning learned of some of them.
+        spoilt: against strangers in noise, rooms and on lines too, instead of the cohort alone.
+    """
+    order = {identifier: i for i, identifier in enumerate(head.people)} if head else {}
+    people = np.array([centroid(voice) for voice in voices], np.float32).reshape(len(voices), weights.cohort.shape[1])
+    score = None
+    if spoilt:
+        strangers, _ = weights.strangers()
+        score = SNorm(people, np.concatenate([weights.cohort, strangers]), NEAREST_SPOILT)
+    return Judge(people, weights, head, [order.get(voice.id, -1) for voice in voices], score)
+
+
 class Scorer:
     """A stage: `Embedding` in, `Scores` out.
 
@@ -119,10 +140,7 @@ class Scorer:
 
     def __init__(self, voices: Sequence[Voice], weights: Weights, head: Head | None = None) -> None:
         self.names = (*(voice.name for voice in voices), UNKNOWN)
-        order = {identifier: i for i, identifier in enumerate(head.people)} if head else {}
-        outputs = [order.get(voice.id, -1) for voice in voices]
-        people = np.array([centroid(voice) for voice in voices])
-        self._judge = Judge(people, weights, head, outputs) if voices else None
+        self._judge = judge_of(voices, weights, head) if voices else None
 
     latency_samples = 0
     """Nothing waits here."""

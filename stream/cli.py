@@ -186,7 +186,7 @@ def live(
     *,
     device: DeviceOption = None,
     profile: ProfileOption = None,
-    unknown: UnknownOption = 0.5,
+    unknown: UnknownOption = 0.65,
     speech: SpeechOption = 0.5,
     shown: Shown,
 ) -> None:
@@ -214,7 +214,7 @@ def replay(
     ],
     speed: SpeedOption = "1",
     profile: ProfileOption = None,
-    unknown: UnknownOption = 0.5,
+    unknown: UnknownOption = 0.65,
     speech: SpeechOption = 0.5,
     shown: Shown,
 ) -> None:

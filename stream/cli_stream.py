@@ -4,7 +4,7 @@ import math
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model.encoder import Encoder
-    from model.scoring import Scorer
-    from model.stream_eval import Heard
+    from model.head import Head
+    from model.replays import Listen
+    from model.voices import Voice
 
 __all__ = ["stream"]
 
@@ -119,14 +120,15 @@ def stream(
             console.print(f"Fine-tuned heads that were taken: {replays.heads_taken} of {replays.heads}.")
 
 
-def _listener(encoder: "Encoder") -> "Callable[[Callable[[], Scorer], NDArray[np.float32]], Heard]":
+def _listener(encoder: "Encoder") -> "Listen":
     # A recognizer over a whole conversation, and what the screen showed after every hop.
+    from model.joined import stages_of
     from model.stream_eval import Heard
-    from stream.recognizer import Recognizer, Stages
+    from stream.recognizer import Recognizer
     from stream.records import Block, Turn
 
-    def listen(scorer: "Callable[[], Scorer]", samples: "NDArray[np.float32]") -> "Heard":
-        recognizer = Recognizer(Stages(encoder.mfcc, encoder.stream, scorer), "", SAMPLE_RATE)
+    def listen(people: "Sequence[Voice]", head: "Head | None", samples: "NDArray[np.float32]") -> Heard:
+        recognizer = Recognizer(stages_of(encoder, people, head=head), "", SAMPLE_RATE)
         # Cut where a hop is complete, so that what it changes is seen at once.
         first = recognizer.latency_samples % HOP_SAMPLES
         events, shown = [], []

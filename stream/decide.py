@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream.clock import HOP_SAMPLES
 from stream.errors import UsageError
-from stream.records import UNKNOWN, Scores, Turn
+from stream.records import Scores, Turn
 
 __all__ = ["Decide", "DecisionConfig"]
 
@@ -29,17 +29,16 @@ class DecisionConfig:
     evidence: tuple[float, ...] = (3.0, 6.0, 0.0, 0.0)  # weight of each row's evidence; 0 leaves a window out
     change_speech: float = 0.03  # probability that another voice takes over at a hop of speech
     change_pause: float = 0.03  # the same at a hop of silence
-    unknown_prior: float = 0.5  # probability that whoever takes the turn is nobody known
+    unknown_prior: float = 0.65  # probability that a turn, heard as a whole, is nobody's who is known
+    unknown_guess: float = 0.15  # the same for whoever takes over, while a name is but a guess
     speech: float = 0.5  # a hop with at least this mean probability is speech
     fresh_hops: int = 3  # so many hops of silence are a pause, after which windows begin anew
     pause_hops: int = 7  # a longer silence ends a turn
     min_speech_hops: int = 4  # a turn with less speech is dropped: noises are as short
-    short_hops: int = 10  # a turn with less speech must earn its name:
-    short_probability: float = 0.5  # if it is less probable than this at the end, it is given out as unknown
     lag_hops: int = 9  # hops after which a decision is final
 
     def __post_init__(self) -> None:
-        chances = (self.change_speech, self.change_pause, self.unknown_prior)
+        chances = (self.change_speech, self.change_pause, self.unknown_prior, self.unknown_guess)
         if not all(0 < chance < 1 for chance in chances):
             raise UsageError(
                 f"expected probabilities between 0 and 1, got {', '.join(map(str, chances))}; "
@@ -65,7 +64,6 @@ class _Hop:
     speaking: bool
     name: str
     probability: float  # of the name, by this hop's longest window
-    unknown: float  # probability of UNKNOWN, by the same
 
 
 class _OpenTurn:
@@ -76,15 +74,13 @@ class _OpenTurn:
         self._config = config
         self._end = first.start
         self._speech = 0
-        self._named = self._unknown = 0.0  # sums of probabilities over the hops of speech
-        self.stands = False  # the name was told as settled
+        self._named = 0.0  # sum of the name's probabilities over the hops of speech
         self.add(first)
 
     def add(self, hop: _Hop) -> None:
         if hop.speaking:
             self._end = hop.start + HOP_SAMPLES
             self._named += hop.probability
-            self._unknown += hop.unknown
             self._speech += 1
 
     def ended_by(self, hop: _Hop) -> bool:
@@ -96,18 +92,11 @@ class _OpenTurn:
     def long_enough(self) -> bool:
         return self._speech >= self._config.min_speech_hops
 
-    @property
-    def weak(self) -> bool:
-        """A short turn whose name is improbable: the first tenths of a second of a stranger are like somebody."""
-        short = self._speech < self._config.short_hops
-        return short and not self.stands and self._named < self._config.short_probability * self._speech
-
     def turn(self, *, final: bool) -> list[Turn]:
         """The turn as it is, or nothing when it is too short to be one."""
         if not self.long_enough:
             return []
-        name, total = (UNKNOWN, self._unknown) if final and self.weak else (self.name, self._named)
-        return [Turn(self.start, self._end, name, min(1.0, total / self._speech), final)]
+        return [Turn(self.start, self._end, self.name, min(1.0, self._named / self._speech), final)]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -164,7 +153,7 @@ class Decide:
     def _step(self, scores: Scores) -> None:
         config, n = self.config, len(scores.names)
         if self._belief is None:
-            self._prior = np.log(_prior(n, config.unknown_prior))
+            self._prior = np.log(_prior(n, config.unknown_guess))
             self._belief = np.tile(self._prior, (max(config.window_hops), 1))
         speaking = scores.speech >= config.speech
         self._quiet = 0 if speaking else self._quiet + 1
@@ -204,8 +193,8 @@ class Decide:
                 left, origin = int(step.length[state]), int(step.origin[state])
             left -= 1
             speaking = step.scores.speech >= self.config.speech
-            probability, unknown = float(step.scores.probabilities[state]), float(step.scores.probabilities[-1])
-            hops.append(_Hop(step.scores.start, speaking, step.scores.names[state], probability, unknown))
+            probability = float(step.scores.probabilities[state])
+            hops.append(_Hop(step.scores.start, speaking, step.scores.names[state], probability))
         return hops[::-1]
 
     def _decide(self, hop: _Hop) -> list[Turn]:
@@ -224,9 +213,7 @@ class Decide:
     def _tell(self, path: list[_Hop]) -> list[Turn]:
         """Bring `current` up to date with the hops that are not decided; a tentative turn when it is news."""
         # What is decided of it will not be dropped, and keeps its name.
-        settled = self._open is not None and self._open.long_enough and not self._open.weak
-        if self._open and settled:
-            self._open.stands = True
+        settled = self._open is not None and self._open.long_enough
         run = copy.copy(self._open)
         for hop in path:
             if run and run.ended_by(hop):

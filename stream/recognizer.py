@@ -56,12 +56,8 @@ class ScorerStage(Protocol):
         """The rest."""
 
 
-class GuestStage(Protocol):
-    """`Turn` in, `Turn` out: strangers who speak several times get names of their own."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The guests so far."""
+class TurnStage(Protocol):
+    """`Turn` in, `Turn` out: what was decided, heard again as a whole."""
 
     @property
     def current(self) -> Turn | None:
@@ -74,6 +70,14 @@ class GuestStage(Protocol):
         """The rest, as it goes out."""
 
 
+class GuestStage(TurnStage, Protocol):
+    """Strangers who speak several times get names of their own."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The guests so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """How to make the stages that need weights or voices. Called at the start, after every gap and every change."""
@@ -82,6 +86,7 @@ class Stages:
     encoder: Callable[[], EncoderStage]
     scorer: Callable[[], ScorerStage]
     decide: Callable[[], Decide] = Decide
+    confirm: Callable[[], TurnStage] | None = None  # None: a name is what the decisions say
     guests: Callable[[], GuestStage] | None = None  # None: every stranger is unknown
     changed: Callable[[], bool] = lambda: False  # whether a new scorer would know other people, or know them better
     resampler: Callable[[int], Resampler] = Resampler  # from samples a second
@@ -96,7 +101,9 @@ class _Chain:
         self.encoder = stages.encoder()
         self.scorer = stages.scorer()
         self.decide = stages.decide()
+        self.confirm = stages.confirm() if stages.confirm else None
         self.guests = stages.guests() if stages.guests else None
+        self._again: list[TurnStage] = [stage for stage in (self.confirm, self.guests) if stage]
         self.sound = HopSound() if self.scorer.needs_sound else None
         self.stamp = Stamp()
         self.scores: Scores | None = None  # the newest
@@ -122,7 +129,7 @@ class _Chain:
     @property
     def current(self) -> Turn | None:
         """Who speaks now."""
-        return self.guests.current if self.guests else self.decide.current
+        return (self.guests or self.confirm or self.decide).current
 
     def chances(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
         """The enrolled people, the guests and UNKNOWN, and the probability of each at the last hop; 0 in silence.
@@ -147,7 +154,9 @@ class _Chain:
         turns += [turn for rows in self.mfcc.flush() for turn in self._encode(rows)]
         turns += [turn for embedding in self.encoder.flush() for turn in self._score(embedding)]
         rest = self.decide.flush()
-        turns += self.stamp(self.guests.flush(rest) if self.guests else rest, self._end)
+        for stage in self._again:
+            rest = stage.flush(rest)
+        turns += self.stamp(rest, self._end)
         # The last hop may be a part of one: nobody speaks beyond the sound, or into the gap that follows it.
         return [replace(turn, end=min(turn.end, self._end)) for turn in turns]
 
@@ -168,9 +177,10 @@ class _Chain:
         for scores in self.scorer.push(embedding):
             self.scores = scores
             self.hops += 1
-            decided = self.decide.push(scores)
-            if self.guests:
-                decided = self.guests.push(embedding, decided, self.decide.current)
+            decided, current = self.decide.push(scores), self.decide.current
+            for stage in self._again:
+                decided = stage.push(embedding, decided, current)
+                current = stage.current
             # At the end of the sound a hop is scored with what there is.
             turns += self.stamp(decided, min(scores.start + self._late, self._end))
         return turns

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from model.confirm import Confirm
 from model.encoder import Encoder
 from model.enrol import Enrolment, References
 from model.guests import Guests
@@ -99,7 +100,14 @@ def stages(
     """Strangers are told apart only where there is somebody to remember them."""
     known = voices() if people is None else people
     introduce = (lambda: Introduce(guests, known, weights())) if guests else None
-    return Stages(encoder().mfcc, encoder().stream, lambda: Scorer(known, weights()), decide, introduce)
+    return Stages(
+        encoder().mfcc,
+        encoder().stream,
+        lambda: Scorer(known, weights()),
+        decide,
+        lambda: Confirm(known, weights()),
+        introduce,
+    )
 
 
 def blocks(samples: np.ndarray, size: int, start: int = 0, rate: int = SAMPLE_RATE) -> Iterator[Block]:

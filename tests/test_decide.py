@@ -159,7 +159,13 @@ def test_settings_that_cannot_be_are_refused():
 
 def test_the_cover_is_the_best_of_all() -> None:
     config = DecisionConfig(
-        window_hops=(2, 3), evidence=(1.0, 0.7), change_speech=0.05, change_pause=0.2, lag_hops=99, min_speech_hops=1
+        window_hops=(2, 3),
+        evidence=(1.0, 0.7),
+        change_speech=0.05,
+        change_pause=0.2,
+        unknown_guess=0.5,
+        lag_hops=99,
+        min_speech_hops=1,
     )
     prior = np.log([0.25, 0.25, 0.5])
     rng = np.random.default_rng(5)

@@ -157,7 +157,7 @@ def test_memory_does_not_grow_with_the_length_of_the_stream() -> None:
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(UsageError, match="leave them at their defaults"):
-        IntroduceConfig(part_hops=40)
+        IntroduceConfig(guess_hops=400)
 
 
 def test_silence_has_no_guest() -> None:
