@@ -75,7 +75,7 @@ class Shown:
         if self.reference is not None and self.timeline is None:
             raise UsageError("--reference is drawn into the picture of --timeline, which was not asked for; add it")
         if self.paused and not self.keys:
-            raise UsageError("expected a terminal for --paused, whose key p goes on, got none; leave it out")
+            raise UsageError("expected a dashboard for --paused, whose key p goes on, got none; leave --paused out")
         taken: dict[object, str] = {}
         for option, file in self._files():
             other = taken.setdefault(_identity(file), option)

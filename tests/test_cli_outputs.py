@@ -241,7 +241,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(call: Call, profile: P
     for arguments, words in (
         (["--record", tmp_path / "x.mp3"], "ends in .wav or .flac"),
         (["--record", "-"], "ends in .wav or .flac"),
-        (["--paused"], "expected a terminal for --paused"),
+        (["--paused"], "expected a dashboard for --paused"),
         (["--timeline", tmp_path / "x.jpg"], "ends in .png or .svg"),
         (["--reference", tmp_path / "bad.rttm"], "--timeline, which was not asked for"),
         ([*png, "--reference", tmp_path / "bad.rttm"], "line 1: wanted at least 8 fields, got 4"),
