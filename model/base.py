@@ -6,6 +6,7 @@ bands up to half the rate), at 16 kHz, `center=False`, `top_db=None`: rows `(fra
 they were not trained on, and fine-tuning says so.
 """
 
+import math
 import os
 import warnings
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from stream.text import one_line, safe_text
 
 __all__ = ["Base", "load_base"]
 
+MAX_VALUES = 1 << 20  # of what a layer gives: 4 MiB, ten times a second
 MAX_FRAMES = 1_000  # of a fixed input: what is missing is said again, and that is half a minute
 SAYS = ("softmax", "sigmoid", "linear")  # what a last layer may end in
 
@@ -64,6 +66,12 @@ def load_base(path: Path) -> Base:
             copy = Path(folder) / f"base{path.suffix}"
             copy.write_bytes(data)
             try:
+                with keras.StatelessScope(initialize_variables=False):  # here layers have shapes and take no memory
+                    model = keras.models.load_model(copy, compile=False, safe_mode=True)
+                    if (most := _most_values(model, (1, *_input_shape(model, name)))) > MAX_VALUES:
+                        raise _other(
+                            name, f"layers of at most {MAX_VALUES:,} values", f"{most:,}", "give a smaller model"
+                        )
                 base = _without_last(keras.models.load_model(copy, compile=False, safe_mode=True), name)
                 base.body(np.zeros((1, *base.shape), np.float32))  # can be too short for what its layers span
                 return base
@@ -73,6 +81,20 @@ def load_base(path: Path) -> Base:
                     f"expected a model that Keras {keras.__version__} can load, got {name}: {reason}; load it where it "
                     "was made and save it again as .keras"
                 ) from error
+
+
+def _most_values(model: Any, shape: tuple[int, ...]) -> int:
+    # What a layer gives at most, for one input of `shape`: a padding, say, is a word that can ask for any memory.
+    import keras
+
+    given = keras.models.clone_model(model, input_tensors=keras.Input(batch_shape=shape))
+    most: int = max(math.prod(output.shape) for layer in given.layers for output in keras.tree.flatten(layer.output))
+    inside = [
+        _most_values(layer, tuple(layer._inbound_nodes[-1].input_tensors[0].shape))
+        for layer in given.layers
+        if isinstance(layer, keras.Model)
+    ]
+    return max([most, *inside])
 
 
 def _without_last(model: Any, name: str) -> Base:

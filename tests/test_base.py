@@ -1,6 +1,10 @@
 """Base models of the user's: which files are taken, and that no code in them is ever run."""
 
+import functools
 import io
+import json
+import resource
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +14,8 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from model.base import load_base
 from model.base_convert import convert
@@ -21,6 +27,7 @@ from stream.records import Block
 from tests.bases import both_ways, constant, convolution, layers, loaded, mel, over_mean, recurrent, saved
 from tests.sound import one_line
 from tests.talk import reading
+from tests.untrusted import put_anything, refused_or
 
 # -- code in a file ----------------------------------------------------------------------------------------------------
 
@@ -187,6 +194,57 @@ def test_a_file_has_a_most_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(WeightsError, match="at most") as error:
         load_base(path)
     one_line(error)
+
+
+def _padded() -> Any:
+    return keras.Sequential([keras.Input((None, 13)), layers.ZeroPadding1D(1), *convolution().layers])
+
+
+def _padded_inside() -> Any:
+    return keras.Sequential([keras.Input((None, 13)), layers.Conv1D(13, 1), _padded(), layers.Dense(4)])
+
+
+@pytest.mark.parametrize(
+    ("make", "old", "new", "words"),
+    [
+        (convolution, b'"kernel_size": [3]', b'"kernel_size": [2000000]', "can load"),
+        (convolution, b'"input_shape": [null, null, 13]', b'"input_shape": [null, null, 9000000]', "can load"),
+        (_padded, b'"padding": [1, 1]', b'"padding": [1, 90000000]', "layers of at most"),
+        (_padded_inside, b'"padding": [1, 1]', b'"padding": [1, 90000000]', "layers of at most"),
+    ],
+)
+def test_a_few_words_ask_for_no_memory(
+    tmp_path: Path, make: Callable[[], Any], old: bytes, new: bytes, words: str
+) -> None:
+    # Of gigabytes of parameters or values nothing is made: a file of some kilobytes does not fill them.
+    path = _rewritten(saved(make(), tmp_path / "base.keras"), old, new)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WeightsError) as error:
+        load_base(path)
+    assert words in one_line(error)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+@functools.cache
+def _members() -> dict[str, bytes]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(saved(over_mean(), Path(folder) / "x.keras")) as archive,
+    ):
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@given(st.data())
+@settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])  # to shrink takes minutes
+def test_anything_may_stand_anywhere_in_a_description(data: st.DataObject) -> None:
+    description = {"": json.loads(_members()["config.json"])}
+    put_anything(data, description)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "base.keras"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in (_members() | {"config.json": json.dumps(description[""]).encode()}).items():
+                archive.writestr(name, content)
+        refused_or(lambda: load_base(path))
 
 
 # -- models that are no classifiers over MFCC --------------------------------------------------------------------------

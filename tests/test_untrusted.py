@@ -4,7 +4,6 @@ import functools
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from stream.replay import open_source
 from stream.session import run_session
 from tests.people import one_line
 from tests.talk import encoder, stages
-from tests.untrusted import TARGETS, read_manifest, read_rttm_file, read_standard_input, seeds
+from tests.untrusted import TARGETS, put_anything, read_manifest, read_rttm_file, read_standard_input, seeds
 
 # The same examples every time: a change is judged by what it does. `fuzz.py` looks further.
 few = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -81,26 +80,11 @@ def test_any_words_may_be_in_an_rttm(text: str) -> None:
     read_rttm_file(text.encode("utf-8", "surrogatepass"))
 
 
-strange = ["0f1e2d3c4b5a6978", "../../etc", "8c0b7f1e2d3a4c5b.npz", "a1b2c3d4e5f60718.flac", "layers", 10**400]
-leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(strange)
-anything = st.recursive(leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner))
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where something stands in what JSON holds."""
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    return [path, *(place for key in keys for place in places(value[key], (*path, key)))]
-
-
 @many
 @given(st.data())
 def test_anything_may_stand_anywhere_in_a_manifest(data: st.DataObject) -> None:
     manifest = {"": json.loads(whole("manifest")[0])}
-    *way, last = data.draw(st.sampled_from(places(manifest)[1:]))
-    holder: Any = manifest
-    for key in way:
-        holder = holder[key]
-    holder[last] = data.draw(anything)
+    put_anything(data, manifest)
     with suppress(UnicodeEncodeError):  # a lone surrogate is no UTF-8 anyway
         read_manifest(json.dumps(manifest[""]).encode())
 

@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
+from hypothesis import strategies as st
 
 from model.archive import DAMAGED
+from model.base_file import SUFFIXES, read_base_file
 from model.manifest import SchemaError, parse_manifest
 from model.profile import Profile
 from model.profile_file import ProfileFile, write_profile_file
@@ -34,7 +37,7 @@ def read_sound(data: bytes) -> None:
 
 def read_standard_input(data: bytes) -> None:
     """As `replay -` does."""
-    _refused_or(lambda: _listen(StandardInput(io.BytesIO(data))))
+    refused_or(lambda: _listen(StandardInput(io.BytesIO(data))))
 
 
 def read_rttm_file(data: bytes) -> None:
@@ -83,12 +86,19 @@ def read_profile_file(data: bytes) -> None:
     _as_file(data, read)
 
 
+def read_base(data: bytes) -> None:
+    """As `fine-tune --base FILE` looks at it before Keras does."""
+    suffix = ".keras" if data.startswith(b"PK") else ".h5"
+    _as_file(data, read_base_file, f"x{suffix}")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "sound": read_sound,
     "standard-input": read_standard_input,
     "rttm": read_rttm_file,
     "manifest": read_manifest,
     "profile": read_profile_file,
+    "base": read_base,
 }
 
 
@@ -106,6 +116,11 @@ def seeds(target: str) -> list[bytes]:
             b"SPEAKER talk 1 6.000 4.300 <NA> <NA> Rob <NA> <NA>\nSPEAKER t 1 11 .5 <NA> <NA> Zo\xc3\xab <NA> <NA>\n",
             b";; by hand\nSPKR-INFO talk 1 <NA> <NA> <NA> unknown Rob <NA>\n\nSPEAKER t 1 1e3 2E-1 <NA> <NA> x\r\n",
         ]
+    if target == "base":
+        from tests.bases import over_mean, saved  # Keras takes seconds to import
+
+        with tempfile.TemporaryDirectory() as place:
+            return [saved(over_mean(), Path(place) / f"base{suffix}").read_bytes() for suffix in SUFFIXES]
     with tempfile.TemporaryDirectory() as place:
         folder = two_people(Path(place) / "profile")
         if target == "manifest":
@@ -140,15 +155,38 @@ def _listen(source: WavReplay | StandardInput) -> None:
             one_line(source.warning)
 
 
-def _as_file(data: bytes, read: Callable[[Path], None]) -> None:
+def _as_file(data: bytes, read: Callable[[Path], object], name: str = "x") -> None:
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "x"
+        path = Path(place) / name
         path.write_bytes(data)
-        _refused_or(lambda: read(path))
+        refused_or(lambda: read(path))
 
 
-def _refused_or(read: Callable[[], None]) -> None:
+def refused_or(read: Callable[[], object]) -> None:
+    """It is read, or refused in one line."""
     try:
         read()
     except LivespeakerError as error:
         one_line(str(error))
+
+
+# -- descriptions in JSON ----------------------------------------------------------------------------------------------
+
+_STRANGE = ["0f1e2d3c4b5a6978", "../../etc", "8c0b7f1e2d3a4c5b.npz", "a1b2c3d4e5f60718.flac", "layers", 10**400]
+_LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(_STRANGE)
+_ANYTHING = st.recursive(_LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner))
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something stands in what JSON holds."""
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [path, *(place for key in keys for place in _places(value[key], (*path, key)))]
+
+
+def put_anything(data: st.DataObject, described: dict[str, Any]) -> None:
+    """Change one place of what JSON holds, below a first key, to something else."""
+    *way, last = data.draw(st.sampled_from(_places(described)[1:]))
+    holder: Any = described
+    for key in way:
+        holder = holder[key]
+    holder[last] = data.draw(_ANYTHING)
