@@ -19,8 +19,9 @@ help:
 demo: $(VENV)/installed
 	$(BIN)/livespeaker demo
 
+# Two files at once, on machines with two cores: much of a test of a microphone is waiting for sound to be played.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
