@@ -25,13 +25,14 @@ class FakeStream:
         if self.refuses(asked["samplerate"], asked["channels"]):
             raise PortAudioError("Error opening InputStream:\nInvalid sample rate [PaErrorCode -9997]")
         self.asked = asked
-        self.streams.append(self)
-        self.closed = False
+        self.started = self.closed = False
         self.taken_s = 100.0
+        self.streams.append(self)
 
     def start(self) -> None:
         if self.refuses_to_start:
             raise PortAudioError("Device unavailable [PaErrorCode -9985]")
+        self.started = True
 
     def abort(self) -> None:
         self.asked["finished_callback"]()

@@ -74,11 +74,11 @@ class Listener:
 
 
 def when_opened_again(listener: Listener, then: float) -> threading.Thread:
-    """The test's other hand: feeds the next stream once it is there."""
+    """The test's other hand: feeds the next stream once it is started, as PortAudio does, and not before."""
     opened = len(listener.module.streams)
 
     def feed() -> None:
-        while len(listener.module.streams) == opened:
+        while len(listener.module.streams) == opened or not listener.stream.started:
             time.sleep(0.001)
         listener.feed(then)
 
