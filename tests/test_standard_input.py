@@ -166,6 +166,7 @@ WAV = wav_bytes(np.full((100, 1), 0.5), 16_000, "FLOAT")
         (WAV[:-4] + struct.pack("<f", np.nan), "no sound at sample 99 "),
         (b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\xff" + bytes(200_000), "damaged or breaks off"),
     ],
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,  # libsndfile writes the time into it
 )
 def test_bad_standard_input_says_what_to_do(data, says):
     with pytest.raises(FileError, match=says) as error:
