@@ -37,7 +37,6 @@ def listen(
     encoder: Encoder,
     rng: np.random.Generator,
     on_done: Callable[[int, int], None] = lambda _done, _total: None,
-    threads: int | None = None,
 ) -> Heard:
     """Of every recording, of it as it came and of copies that are spoilt, the hops.
 
@@ -46,7 +45,6 @@ def listen(
         encoder: the network.
         rng: draws what spoils them.
         on_done: called with (recordings done, recordings in all).
-        threads: how many listen at once; as many as there are cores unless told.
     """
     # SciPy takes a second to import: where another process listens, it starts that second earlier.
     from model.augment import augment
@@ -59,8 +57,8 @@ def listen(
         return [encoder.hops(copy, sample_rate=SAMPLE_RATE) for copy in copies]
 
     heard = []
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for copies in pool.map(copies_of, recordings, rng.spawn(len(recordings))):
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for copies in threads.map(copies_of, recordings, rng.spawn(len(recordings))):
             heard.append(copies)
             on_done(len(heard), len(recordings))
     return heard
@@ -128,7 +126,6 @@ def main() -> None:
         Encoder.load(Path(sys.argv[1])),
         rng,
         lambda done, _total: print(done, flush=True),  # noqa: T201 - into a pipe
-        max(1, (os.cpu_count() or 1) - 1),  # one core imports Keras meanwhile
     )
     speech = [[[hop.speech for hop in hops] for hops in copies] for copies in heard]
     print(json.dumps({"state": rng.bit_generator.state, "speech": speech}), flush=True)  # noqa: T201
