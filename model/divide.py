@@ -7,18 +7,19 @@ tells one voice from two. The least alike moment of a turn divides it, and so on
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.encoder import Pooling
+from model.encoder import Encoder, Pooling
 from model.scoring import Judge
 from model.weights import Weights
-from stream.clock import HOP_SAMPLES
-from stream.records import Embedding, Turn
+from stream.clock import HOP_SAMPLES, SAMPLE_RATE
+from stream.errors import EnrolmentError
+from stream.records import Block, Embedding, Turn
 
-__all__ = ["NEAR_HOPS", "Called", "divide", "parts_of"]
+__all__ = ["NEAR_HOPS", "Called", "check_one_voice", "divide", "parts_of"]
 
 PART_HOPS = 12
 """Hops of speech that one voice has, at least, in a turn of several."""
@@ -28,6 +29,9 @@ NEAR_HOPS = 30
 
 OTHER_LLR = -2.0
 """Natural-log likelihood ratio of "the same voice", below which they are two."""
+
+SPEECH = 0.5
+"""Mean probability from which a hop is speech."""
 
 Called = tuple[str, float]
 """What a part of a turn is called, and how probably that is right, in [0, 1]."""
@@ -59,6 +63,29 @@ def _divided(
         return [(first, end)]
     cut = int(cuts[at])
     return [*_divided(total, first, cut, pooling, weights), *_divided(total, cut, end, pooling, weights)]
+
+
+def check_one_voice(encoder: Encoder, sound: Sequence[Block], rate: int) -> None:
+    """See that one person speaks in what is to be enrolled, where it is one turn: nobody has heard it again as a whole.
+
+    Args:
+        encoder: the network.
+        sound: of a turn, or of several that have a name in common; these are not looked at.
+        rate: samples per second.
+
+    Raises:
+        EnrolmentError: another voice begins in it.
+    """
+    if not sound or any(one.start + len(one.samples) != following.start for one, following in pairwise(sound)):
+        return
+    hops = encoder.hops(np.concatenate([block.samples for block in sound]), sample_rate=rate)
+    spoken = [hop.sums for hop in hops if hop.speech >= SPEECH]
+    parts = divide(np.stack(spoken), Pooling(encoder.weights), encoder.weights) if spoken else []
+    if len(parts) > 1:
+        said = " and ".join(f"{(part.stop - part.start) * HOP_SAMPLES / SAMPLE_RATE:.1f} s" for part in parts)
+        raise EnrolmentError(
+            f"expected one voice in this turn, heard {len(parts)} ({said}); press e when one of them has spoken alone"
+        )
 
 
 def parts_of(turn: Turn, parts: Sequence[Sequence[Embedding]], named: Sequence[Called]) -> list[Turn]:

@@ -32,12 +32,14 @@ def abilities(encoder: "Encoder", folder: Path | None, source: "Source") -> "Abi
     where = folder or default_profile()
 
     def enrol(name: str, sound: "Sequence[Block]", rate: int) -> str:
+        from model.divide import check_one_voice
         from model.enrol import Enrolment
         from model.profile import check_name
         from stream.cli_people import keep
         from stream.cli_shared import open_profile
 
         name = check_name(name)
+        check_one_voice(encoder, sound, rate)
         enrolment = Enrolment(encoder)
         for _ in enrolment.listen(sound, rate):
             pass

@@ -103,6 +103,15 @@ def test_enter_alone_gives_more_of_who_is_known_and_escape_gives_nothing(tmp_pat
     assert "give another name" in session.message
 
 
+def test_a_turn_of_two_voices_makes_nobody(tmp_path: Path) -> None:
+    session = Session(10.6, can=abilities(encoder(), tmp_path / "profile", Heard([])))  # 0.6 s between Sally and Rob
+    session.press("e")
+    assert session.keys.footer().asked == "Whose voice is this? Now unknown, 10 s heard"  # to the decisions it is one
+    session.press(*"Rob", "enter")
+    assert session.message.startswith("expected one voice in this turn, heard 2 (")
+    assert Profile(tmp_path / "profile", base()).voices == ()
+
+
 def test_a_guest_is_heard_over_all_turns_and_has_no_name_to_keep() -> None:
     heard: list[float] = []
 
