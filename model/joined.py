@@ -11,6 +11,7 @@ from model.enrol import Enrolment, References, embed_references
 from model.guests import Guests
 from model.head import Head
 from model.introduce import Introduce
+from model.overlap import Overlaps
 from model.profile import Profile, default_profile
 from model.voices import BaseModel, Voice
 from model.window import scorer_of
@@ -98,5 +99,6 @@ def stages_of(
         lambda: Decide(config),
         confirm=confirm,
         guests=lambda: Introduce(guests, voices(), weights),
+        overlaps=lambda: Overlaps(weights),
         changed=people.refresh if isinstance(people, Profile) else lambda: False,
     )

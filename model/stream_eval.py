@@ -23,6 +23,7 @@ COLLAR_S = 0.25
 """Seconds on either side of a boundary of the reference that are not judged, as NIST does."""
 
 CAUGHT = SAMPLE_RATE  # samples within which a change of voice is to be noticed
+OVERLAP = 3 * SAMPLE_RATE // 10  # samples that two people speak at once, below which nobody is expected to notice
 FRAME = SAMPLE_RATE // 100  # samples: the grid that strangers' time is measured on
 
 Shown = tuple[int, Turn | None]
@@ -57,6 +58,10 @@ class Measured:
     changes: int  # of voice, in the reference
     caught: int  # of these, noticed within a second
     known: int  # turns of the enrolled in the reference
+    overlaps: int  # of two people or more, in the reference, that last long enough
+    overlaps_marked: int  # of these, within a turn that is marked
+    marks: int  # turns told with a mark
+    marks_right: int  # of these, with an overlap of any length in them
     first_s: NDArray[np.float64] = field(repr=False)  # from their starts until the right name was shown, if it was
     settled_s: NDArray[np.float64] = field(repr=False)  # the same until it was settled
 
@@ -84,6 +89,8 @@ class StreamFigures:
     settled_p95_s: float | None
     never: float | None  # share of the enrolled's turns that never got their name
     changes_caught: float | None
+    overlaps_marked: float | None  # share of the times when two people speak at once, for 0.3 s or more
+    marks_right: float | None  # of the turns that are marked so
     false_names_per_hour: float | None  # final, where nobody speaks in the whole recording
     false_guesses_per_hour: float | None
     false_alarm_per_hour_s: float | None  # seconds with a name or as "unknown", of an hour where nobody speaks
@@ -129,6 +136,7 @@ def measure(reference: Sequence[Turn], heard: Heard, people: Collection[str], le
         len(changes),
         sum(_noticed(change, heard.shown, known) for change in changes),
         sum(name != UNKNOWN for _, _, name in said),
+        *_overlaps(said, heard.turns, length),
         np.array(first) / SAMPLE_RATE,
         np.array(settled) / SAMPLE_RATE,
     )
@@ -183,6 +191,27 @@ def _strangers(said: Sequence[Part], told: Sequence[Part], length: int) -> tuple
     alone = where(p for p in said if p[2] == UNKNOWN) & ~where(p for p in said if p[2] != UNKNOWN) & ~edges
     named = alone & where(p for p in told if p[2] != UNKNOWN)
     return alone.sum() * FRAME / SAMPLE_RATE, named.sum() * FRAME / SAMPLE_RATE
+
+
+def _overlaps(said: Sequence[Part], turns: Sequence[Turn], length: int) -> tuple[int, int, int, int]:
+    # Times when two speak at once, those in a marked turn, marked turns, those in which two speak at once.
+    count = np.zeros(length // FRAME + 2, int)  # how many speak, with silence at both ends
+    for start, end, _ in said:
+        count[start // FRAME + 1 : min(end, length) // FRAME + 1] += 1
+    edges = np.flatnonzero(np.diff(count >= 2)) * FRAME
+    both = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    marks = [turn for turn in turns if turn.overlap]
+
+    def meets(span: tuple[int, int], turn: Turn) -> bool:
+        return span[0] < turn.end and turn.start < span[1]
+
+    long = [span for span in both if span[1] - span[0] >= OVERLAP]
+    return (
+        len(long),
+        sum(any(meets(span, turn) for turn in marks) for span in long),
+        len(marks),
+        sum(any(meets(span, turn) for span in both) for turn in marks),
+    )
 
 
 def _shared(part: Part, others: Iterable[Part]) -> int:
@@ -263,6 +292,8 @@ def summarise(group: str, system: str, measured: Sequence[Measured], *, seed: in
         settled_p95_s=quantile(settled, 0.95),
         never=1 - len(first) / total("known") if total("known") else None,
         changes_caught=rate("caught", "changes"),
+        overlaps_marked=rate("overlaps_marked", "overlaps"),
+        marks_right=rate("marks_right", "marks"),
         false_names_per_hour=per_hour("names"),
         false_guesses_per_hour=per_hour("guesses"),
         false_alarm_per_hour_s=per_hour("false_alarm"),

@@ -43,6 +43,10 @@ WHEN: list[Column] = [
     ("never %", lambda f: _percent(f.never)),
     ("changes %", lambda f: _percent(f.changes_caught)),
 ]
+TWO: list[Column] = [
+    ("marked %", lambda f: _percent(f.overlaps_marked)),
+    ("right %", lambda f: _percent(f.marks_right)),
+]
 QUIET: list[Column] = [
     ("hours", lambda f: f"{f.hours:.2f}"),
     ("names/h", lambda f: f"{f.false_names_per_hour:.1f}"),
@@ -55,11 +59,18 @@ def stream_tables(figures: Sequence[StreamFigures]) -> Iterator[Table]:
     """Who and how soon, for groups in which somebody speaks; false names, for those in which nobody does.
 
     `let in` is the share of strangers' time that gets a name, `never` the share of the enrolled's turns that never
-    got theirs; `first` and `settled` are of those that did, the median and the 95th percentile.
+    got theirs; `first` and `settled` are of those that did, the median and the 95th percentile. `marked` is the share
+    of the times when two speak at once whose turn says so, `right` that of the turns that say so in which two do.
     """
     spoken = [f for f in figures if f.error_rate is not None]
     quiet = [f for f in figures if f.false_names_per_hour is not None]
-    for title, columns, rows in (("Who", WHO, spoken), ("How soon", WHEN, spoken), ("Nobody speaks", QUIET, quiet)):
+    both = [f for f in spoken if f.overlaps_marked is not None]
+    for title, columns, rows in (
+        ("Who", WHO, spoken),
+        ("How soon", WHEN, spoken),
+        ("Two at once", TWO, both),
+        ("Nobody speaks", QUIET, quiet),
+    ):
         if rows:
             yield _table(title, columns, rows)
 

@@ -7,6 +7,8 @@ step.tflite     the frame layers for LiteRT, one hop at a time
 cohort.npy      (n, d) 16-bit embeddings of training speakers, against whom scores are normalised
 strangers.npz   16-bit embeddings of windows of training speakers, clean and spoilt, that teach a head what nobody is
 mel.npy         (n_mels, n_fft // 2 + 1) the filter bank, so that nobody has to compute it live
+
+Beside it may lie overlap.npz, which tells two people at once, taught on this very network.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,11 @@ FORMAT = 4
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights that come with the package."""
+
+OVERLAP = "overlap.npz"
+"""What tells two people at once; the manifest does not list it, since it is taught on a folder that is whole."""
+
+TEACH = "run examples/teach_overlap.py, or take it away"
 
 FILES = ("network.npz", "step.tflite", "cohort.npy", "strangers.npz", "mel.npy")
 
@@ -52,6 +60,24 @@ class Weights:
         """(k, d) unit-length embeddings of windows of training speakers, and (k,) their seconds of speech."""
         with np.load(self.folder / "strangers.npz", allow_pickle=False) as arrays:
             return _unit(arrays["vectors"]), arrays["speech_s"].astype(np.float32)
+
+    def overlap(self) -> tuple[NDArray[np.float32], float] | None:
+        """(gates + 2 * pooled,) and a bias: log-odds that two people speak at once; None where nobody taught them.
+
+        Raises:
+            WeightsError: they were taught on another network, or are damaged.
+        """
+        path = self.folder / OVERLAP
+        if not path.exists():
+            return None
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                network, kernel, bias = str(arrays["network"]), arrays["kernel"], float(arrays["bias"])
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise WeightsError(f"expected {OVERLAP} among the weights, got: {error}; {TEACH}") from error
+        if network != self.sha256:
+            raise WeightsError(f"expected {OVERLAP} of the network beside it, got another's; {TEACH}")
+        return kernel.astype(np.float32), bias
 
 
 def load_weights_folder(folder: Path = SHIPPED) -> Weights:

@@ -149,7 +149,8 @@ class JsonLines(Output):
     been heard when it was first given this name, as a guess or as final, and `final_latency_s` how many when it was
     final: the end of the turn and the silence that showed it are in it. They are counted on the stream's clock, so
     that they are the same however fast the sound came; what the device and the resampler hold back comes on top.
-    Turns that no recognizer told lack both. Without an `end` the session was cut off.
+    Turns that no recognizer told lack both. `"overlap": true` says that a second voice was heard in the turn; where it
+    is missing, none was, or it was not noticed. Without an `end` the session was cut off.
 
     Names come as they are; characters that could harm a terminal or a line reader are escaped as JSON allows, so a
     parser gets every name back exactly.
@@ -173,6 +174,7 @@ class JsonLines(Output):
             probability=round(float(turn.probability), 4),
             final=turn.final,
             **latencies(turn),
+            **({"overlap": True} if turn.overlap else {}),
         )
 
     def gap(self, start: int, end: int) -> None:

@@ -56,6 +56,7 @@ def now_panel(snapshot: Snapshot, width: int, rows: int) -> list[Text]:
         value = format_probability(turn.probability)
         room = inner - 9 - len(value)
         caption = f"since {_clock(turn.start)}, for {samples_to_seconds(turn.end - turn.start):.1f} s"
+        caption += ", two voices at once" if turn.overlap else ""
         if turn.final:
             border = _dot(snapshot, turn.name)[1]
             title, corners, style = "speaking", "┏━┓┃┗┛", f"bold {border}"

@@ -88,6 +88,7 @@ class Stages:
     decide: Callable[[], Decide] = Decide
     confirm: Callable[[], TurnStage] | None = None  # None: a name is what the decisions say
     guests: Callable[[], GuestStage] | None = None  # None: every stranger is unknown
+    overlaps: Callable[[], TurnStage] | None = None  # None: no turn is marked as one of two voices
     changed: Callable[[], bool] = lambda: False  # whether a new scorer would know other people, or know them better
     resampler: Callable[[int], Resampler] = Resampler  # from samples a second
 
@@ -103,7 +104,8 @@ class _Chain:
         self.decide = stages.decide()
         self.confirm = stages.confirm() if stages.confirm else None
         self.guests = stages.guests() if stages.guests else None
-        self._again: list[TurnStage] = [stage for stage in (self.confirm, self.guests) if stage]
+        overlaps = stages.overlaps() if stages.overlaps else None
+        self._again: list[TurnStage] = [stage for stage in (self.confirm, self.guests, overlaps) if stage]
         self.sound = HopSound() if self.scorer.needs_sound else None
         self.stamp = Stamp()
         self.scores: Scores | None = None  # the newest
@@ -129,7 +131,7 @@ class _Chain:
     @property
     def current(self) -> Turn | None:
         """Who speaks now."""
-        return (self.guests or self.confirm or self.decide).current
+        return (self._again[-1] if self._again else self.decide).current
 
     def chances(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
         """The enrolled people, the guests and UNKNOWN, and the probability of each at the last hop; 0 in silence.
