@@ -1,8 +1,9 @@
 """The command that measures: `bench`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -68,7 +69,7 @@ def bench(
                 ways=_ways(encoder, known, sound, seconds, peer, naive=naive, on_done=done),
                 stages=by_stage(lambda watch: _watched(encoder, known, watch), sound, seconds, done),
                 streams=many_streams(lambda: stages_of(encoder, known), sound, seconds / 4, done),
-                growth=(*_by_people(encoder, known, sound, seconds, done), *_by_window(encoder, sound, seconds, done)),
+                growth=(*_by_people(encoder, sound, seconds, done), *_by_window(encoder, sound, seconds, done)),
                 fresh=fresh_process(heard, profile or Path(folder) / "profile", done),
                 soak=soak(lambda: stages_of(encoder, known), sound, hours * 3_600, done),
             )
@@ -101,29 +102,37 @@ def _watched(encoder: "Encoder", known: "Profile", watch: "Stopwatch") -> "Stage
     from model.joined import stages_of
 
     plain, weights = stages_of(encoder, known), encoder.weights
+
+    def watched(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *told: watch.timed(name, make(*told))
+
+    def encode() -> StreamingEncoder:
+        layers, pooling = (
+            watched("frame layers", FrameLayers)(weights),
+            watched("pooling, last layer", Pooling)(weights),
+        )
+        return StreamingEncoder(layers, pooling)
+
     return replace(
         plain,
-        resampler=lambda rate: watch.timed("resampling", plain.resampler(rate)),
-        mfcc=lambda: watch.timed("MFCC", plain.mfcc()),
-        encoder=lambda: StreamingEncoder(
-            watch.timed("frame layers", FrameLayers(weights)), watch.timed("pooling, last layer", Pooling(weights))
-        ),
-        scorer=lambda: watch.timed("scores", plain.scorer()),
-        decide=lambda: watch.timed("decisions", plain.decide()),
+        resampler=watched("resampling", plain.resampler),
+        mfcc=watched("MFCC", plain.mfcc),
+        encoder=encode,
+        scorer=watched("scores", plain.scorer),
+        decide=watched("decisions", plain.decide),
+        confirm=plain.confirm and watched("whole turns", plain.confirm),
+        guests=plain.guests and watched("guests", plain.guests),
+        overlaps=plain.overlaps and watched("overlap", plain.overlaps),
     )
 
 
-def _by_people(
-    encoder: "Encoder", known: "Profile", sound: "Sound", seconds: float, on_done: "OnDone"
-) -> "tuple[Growth, ...]":
+def _by_people(encoder: "Encoder", sound: "Sound", seconds: float, on_done: "OnDone") -> "tuple[Growth, ...]":
     """A hop with so many people, who are made up."""
-    from dataclasses import replace
     from itertools import islice
 
     import numpy as np
 
     from model.joined import stages_of
-    from model.scoring import Scorer
     from model.voices import Voice
     from stream.bench import grow, hops_of
     from stream.recognizer import Recognizer
@@ -135,8 +144,7 @@ def _by_people(
     ]
 
     def recognizer(n: int) -> Recognizer:
-        stages = replace(stages_of(encoder, known), scorer=lambda: Scorer(voices[:n], encoder.weights))
-        return Recognizer(stages, sound.name, sound.rate)
+        return Recognizer(stages_of(encoder, voices[:n]), sound.name, sound.rate)
 
     hops = [*islice(sound.blocks(), hops_of(seconds))]
     return grow("people enrolled", {n: recognizer(n).push for n in PEOPLE}, hops, on_done)

@@ -37,9 +37,9 @@ class _Timed:
     def __init__(self, name: str, stage: Any, spent: dict[str, int]) -> None:
         self._name, self._stage, self._spent = name, stage, spent
 
-    def push(self, record: Any) -> list[Any]:
+    def push(self, *records: Any) -> list[Any]:
         began = time.perf_counter_ns()
-        out: list[Any] = self._stage.push(record)
+        out: list[Any] = self._stage.push(*records)
         self._spent[self._name] += time.perf_counter_ns() - began
         return out
 

@@ -33,6 +33,7 @@ from tests.people import one_line
 from tests.talk import blocks, conversation, encoder, livespeaker, recognize, stages, write_profile
 
 STAGES = ["resampling", "MFCC", "frame layers", "pooling, last layer", "scores", "decisions"]
+STAGES += ["whole turns", "guests", "overlap"]
 # Answers as `model.peer` does; its decisions take as many milliseconds as the window's end has seconds.
 PEER = f"""#!{sys.executable}
 import json, sys
