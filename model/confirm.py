@@ -35,7 +35,7 @@ class ConfirmConfig:
     unknown: float = 0.65  # prior probability that a turn is nobody's who is known
     name: float = 0.5  # from which a turn that is over has its name; below it is "unknown"
     settle: float = 0.9  # from which the name is settled before the turn is over
-    doubt: float = 0.1  # below which the guess is shown as "unknown"
+    doubt: float = 0.05  # below which a guess is shown as "unknown": most names for what is no voice are
     speech: float = 0.5  # mean probability from which a hop is speech
     memory_hops: int = 300  # of speech that are kept: of a longer turn, only the last count
 
@@ -93,13 +93,11 @@ class Confirm:
         return [each for turn in turns for each in (self._heard(turn) if turn.name != UNKNOWN else [turn])]
 
     def _heard_so_far(self, turn: Turn) -> Turn:
-        if turn.name == UNKNOWN or not turn.final:
-            return turn  # an "unknown" stays one, and a name that the decisions may change is a guess anyhow
-        if self._settled == (turn.start, turn.name):
+        if turn.name == UNKNOWN or self._settled == (turn.start, turn.name):
             return turn
         probability = self._probability(self._total(turn))
         of_name = probability[self._names.index(turn.name)]
-        if of_name >= self.config.settle:
+        if turn.final and of_name >= self.config.settle:  # one that the decisions may change is a guess anyhow
             self._settled = turn.start, turn.name
             return turn
         if of_name < self.config.doubt:
