@@ -9,6 +9,7 @@ they were not trained on, and fine-tuning says so.
 import math
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -66,12 +67,9 @@ def load_base(path: Path) -> Base:
             copy = Path(folder) / f"base{path.suffix}"
             copy.write_bytes(data)
             try:
-                with keras.StatelessScope(initialize_variables=False):  # here layers have shapes and take no memory
-                    model = keras.models.load_model(copy, compile=False, safe_mode=True)
-                    if (most := _most_values(model, (1, *_input_shape(model, name)))) > MAX_VALUES:
-                        raise _other(
-                            name, f"layers of at most {MAX_VALUES:,} values", f"{most:,}", "give a smaller model"
-                        )
+                # In a thread of its own, with which all that Keras means to initialise later is gone.
+                with ThreadPoolExecutor(1) as thread:
+                    thread.submit(_check_size, copy, name).result()
                 base = _without_last(keras.models.load_model(copy, compile=False, safe_mode=True), name)
                 base.body(np.zeros((1, *base.shape), np.float32))  # can be too short for what its layers span
                 return base
@@ -81,6 +79,16 @@ def load_base(path: Path) -> Base:
                     f"expected a model that Keras {keras.__version__} can load, got {name}: {reason}; load it where it "
                     "was made and save it again as .keras"
                 ) from error
+
+
+def _check_size(copy: Path, name: str) -> None:
+    # A few words in a description can ask for more memory than there is.
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):  # here layers have shapes and take no memory
+        model = keras.models.load_model(copy, compile=False, safe_mode=True)
+        if (most := _most_values(model, (1, *_input_shape(model, name)))) > MAX_VALUES:
+            raise _other(name, f"layers of at most {MAX_VALUES:,} values", f"{most:,}", "give a smaller model")
 
 
 def _most_values(model: Any, shape: tuple[int, ...]) -> int:
