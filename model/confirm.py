@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration import posterior
-from model.divide import Called, divide, parts_of
+from model.divide import Called, divide, parts_of, within
 from model.encoder import Pooling
 from model.guests import sums_of
 from model.head import Head
@@ -118,7 +118,7 @@ class Confirm:
         return total
 
     def _heard(self, turn: Turn) -> list[Turn]:
-        spoken = [hop for hop in self._hops if turn.start <= hop.start < turn.end]
+        spoken = within(self._hops, turn)
         if not spoken:
             return [turn]
         sums = sums_of(spoken)

@@ -5,7 +5,7 @@ answers somebody at once may go on under that name. What was said in the 3 s bef
 tells one voice from two. The least alike moment of a turn divides it, and so on in both parts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 
@@ -19,7 +19,7 @@ from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import EnrolmentError
 from stream.records import Block, Embedding, Turn
 
-__all__ = ["NEAR_HOPS", "Called", "check_one_voice", "divide", "parts_of"]
+__all__ = ["NEAR_HOPS", "Called", "check_one_voice", "divide", "parts_of", "within"]
 
 PART_HOPS = 12
 """Hops of speech that one voice has, at least, in a turn of several."""
@@ -35,6 +35,11 @@ SPEECH = 0.5
 
 Called = tuple[str, float]
 """What a part of a turn is called, and how probably that is right, in [0, 1]."""
+
+
+def within(hops: Iterable[Embedding], turn: Turn) -> list[Embedding]:
+    """The hops that begin in a turn."""
+    return [hop for hop in hops if turn.start <= hop.start < turn.end]
 
 
 def divide(sums: NDArray[np.float64], pooling: Pooling, weights: Weights) -> list[slice]:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from model.divide import NEAR_HOPS, divide, parts_of
+from model.divide import NEAR_HOPS, divide, parts_of, within
 from model.encoder import Pooling
 from model.guests import Guests, Named, sums_of
 from model.voices import Voice
@@ -98,7 +98,7 @@ class Introduce:
     def _guessed_at(self, current: Turn | None) -> Turn | None:
         if current is None or current.name != UNKNOWN:
             return current
-        spoken = self._within(current)
+        spoken = within(self._hops, current)
         if self._guessed[0] != current.start:
             self._guess, self._guessed = Named(None, 1.0), (current.start, 0)
         if len(spoken) >= max(self.config.guess_hops, self._guessed[1] + self.config.guess_every):
@@ -111,13 +111,10 @@ class Introduce:
         return replace(current, name=self._guess.name, probability=probability, final=False)
 
     def _named(self, turn: Turn) -> list[Turn]:
-        spoken = self._within(turn)
+        spoken = within(self._hops, turn)
         if not spoken:
             return [turn]
         parts = [spoken[part] for part in divide(sums_of(spoken), self._pooling, self._weights)]
         named = [self.guests.hear(part) for part in parts]
         called = [(each.name or UNKNOWN, turn.probability * each.probability) for each in named]
         return parts_of(turn, parts, called)
-
-    def _within(self, turn: Turn) -> list[Embedding]:
-        return [hop for hop in self._hops if turn.start <= hop.start < turn.end]

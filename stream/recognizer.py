@@ -102,10 +102,10 @@ class _Chain:
         self.encoder = stages.encoder()
         self.scorer = stages.scorer()
         self.decide = stages.decide()
-        self.confirm = stages.confirm() if stages.confirm else None
+        confirm = stages.confirm() if stages.confirm else None
         self.guests = stages.guests() if stages.guests else None
         overlaps = stages.overlaps() if stages.overlaps else None
-        self._again: list[TurnStage] = [stage for stage in (self.confirm, self.guests, overlaps) if stage]
+        self._again: list[TurnStage] = [stage for stage in (confirm, self.guests, overlaps) if stage]
         self.sound = HopSound() if self.scorer.needs_sound else None
         self.stamp = Stamp()
         self.scores: Scores | None = None  # the newest
