@@ -26,7 +26,16 @@ from numpy.typing import NDArray
 
 from model.weights import Weights
 
-__all__ = ["NetworkConfig", "StepNorm", "build_encoder", "build_step", "fused_weights", "load_encoder", "load_weights"]
+__all__ = [
+    "NetworkConfig",
+    "StepNorm",
+    "build_encoder",
+    "build_step",
+    "fused_layout",
+    "fused_weights",
+    "load_encoder",
+    "load_weights",
+]
 
 # Added to a variance before its root: the deviation of a window with one step must have a gradient.
 VARIANCE_FLOOR = 1e-4
@@ -232,13 +241,19 @@ def fused_weights(
     return {key: v if key.startswith("mfcc_norm") else v.astype(np.float16) for key, v in weights.items()}
 
 
+def fused_layout(config: NetworkConfig) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of every array that `fused_weights` gives for a network of this shape."""
+    return {
+        name: (tuple(weight.shape), "float32" if layer.name == "mfcc_norm" else "float16")
+        for layer in build_encoder(config, fused=True).layers
+        for name, weight in zip(_names(layer), layer.weights, strict=True)
+    }
+
+
 def load_weights(model: keras.Model, weights: Mapping[str, NDArray[np.floating]]) -> None:
     """Set every layer of a fused model (encoder or step) from `<layer>/<weight>` arrays."""
     for layer in model.layers:
-        if layer.name == "mfcc_norm":
-            layer.set_weights([weights["mfcc_norm/mean"], weights["mfcc_norm/variance"]])
-        elif layer.weights:
-            layer.set_weights([weights[f"{layer.name}/{part}"].astype(np.float32) for part in ("kernel", "bias")])
+        layer.set_weights([weights[name].astype(np.float32) for name in _names(layer)])
 
 
 def load_encoder(weights: Weights) -> keras.Model:
@@ -248,6 +263,12 @@ def load_encoder(weights: Weights) -> keras.Model:
     with np.load(weights.folder / "network.npz", allow_pickle=False) as arrays:
         load_weights(network, dict(arrays))
     return network
+
+
+def _names(layer: keras.layers.Layer) -> list[str]:
+    # Of the weights of a fused layer, in its own order.
+    parts = ("mean", "variance") if layer.name == "mfcc_norm" else ("kernel", "bias")
+    return [f"{layer.name}/{part}" for part in parts] if layer.weights else []
 
 
 def _array(variable: Any, dtype: type) -> NDArray[Any]:

@@ -24,7 +24,7 @@ from model.corpus import NOISE, Clip, audio_files, held_out, read_corpus
 from model.feature_store import FeatureStore, StoreConfig, build_store
 from model.made_noise import write_noises
 from model.teacher import read_teacher
-from model.verify import cut_pieces, dev_frames, make_trials
+from model.verify import Piece, cut_pieces, dev_frames, make_trials
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, OutputError, UsageError
 from stream.quiet import quiet_stderr
@@ -32,6 +32,7 @@ from stream.text import one_line, system_reason
 
 if TYPE_CHECKING:
     from model.pretrain import Pretraining
+    from model.trained import Trained
 
 __all__ = ["Screen", "pretrain"]
 
@@ -77,6 +78,7 @@ def pretrain(
     *,
     screen: Screen,
     teacher: Path | None = None,
+    network: Path | None = None,
     store: StoreConfig | None = None,
     processes: int | None = None,
 ) -> None:
@@ -90,6 +92,7 @@ def pretrain(
         how: settings of `PretrainConfig` that are not its defaults, by name.
         screen: who is told.
         teacher: a file of other encoders' embeddings to learn from beside; see `model.teacher`.
+        network: one that was trained elsewhere, which nothing is left to do with but the rest; see `model.trained`.
         store: what features to make; the seed of `how` goes before its own.
         processes: how many make features at once; one per core unless told.
 
@@ -97,12 +100,15 @@ def pretrain(
         FileError: the corpus or the noise is not there or not enough.
         OutputError: a folder cannot be written.
         UsageError: settings that do not fit together or into memory, or another run works in the same folder.
-        WeightsError: `work` holds what was made from another corpus or with other settings.
+        WeightsError: `work` holds what was made from another corpus or with other settings, `network` is none, or the
+            conversion needs another backend.
     """
+    if teacher and network:
+        raise UsageError("expected a teacher to learn from or a network that has learned, got both; leave one out")
     corpus = corpus.resolve()  # features remember their clips: the folder that we are called from must not matter
     clips = read_corpus(corpus)
     # Voices without a name are learned from only through what a teacher says of them.
-    train = [clip for clip in clips if clip.split == "train" and (clip.speaker or teacher)]
+    train = [clip for clip in clips if clip.split == "train" and (clip.speaker or teacher or network)]
     dev = [clip for clip in clips if clip.split == "dev" and clip.speaker]
     noises = _noises(corpus, noise)
     noises = noises[: len(noises) - len(held_out(noises))]  # the rest is for measuring, as the last speakers are
@@ -110,8 +116,10 @@ def pretrain(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with quiet_stderr():  # some of it comes before TensorFlow has read that
+        from model.network import fused_weights
         from model.pretrain import PretrainConfig, Pretraining
         from model.ship import ROOMS, ship
+        from model.trained import Trained, read_trained
 
     config = PretrainConfig(**how)
     store = replace(store or StoreConfig(), seed=config.seed)
@@ -120,48 +128,30 @@ def pretrain(
             f"expected a network of {store.mfcc.n_mfcc} coefficients, as the features have, got "
             f"{config.network.n_mfcc}; give both the same n_mfcc"
         )
+    trained = read_trained(network) if network else None
     for folder in (out, work):
         _make_folder(folder)
     try:
         with FileLock(work / "lock", timeout=0):
             noises += write_noises(work / "noise", store.made_noises, seed=config.seed)
             train += [Clip(path, NOISE, "", "train") for path in noises]  # to learn what no voice is
-            # Closed at once, and not when it is collected: it has processes to end.
-            with closing(build_store(work / "features", train, noises, store, processes=processes)) as building:
-                for done, total, skipped in building:
-                    for line in skipped:
-                        screen.skip(line)
-                    screen.progress("features", done, total)
-            features = FeatureStore(work / "features")
-            heard = _heard(features, train, store)
-            frames = dev_frames(
-                dev, store.mfcc, work / "dev.npz", lambda done: screen.progress("dev", done, len(dev)), screen.skip
-            )
-            pieces = cut_pieces(frames, DEV_FRAMES)
-            if not make_trials(pieces, np.zeros((len(pieces), 1))):
-                screen.say(
-                    "Nobody to measure on: no dev corpus has two speakers with two clips of 2 s each. The training "
-                    "goes on without error rates, but the weights cannot be calibrated before there are some."
-                )
-            ask = partial(read_teacher, teacher, corpus, train, features.entries) if teacher else None
-            training = Pretraining(config, features, train, pieces, work / "checkpoint", ask)
-            _train(training, screen)
+            if trained is None:
+                features = _features(work / "features", train, noises, store, processes, screen)
+                heard = _heard(features, train, store)
+                pieces = _dev_pieces(work / "dev.npz", dev, store, screen)
+                ask = partial(read_teacher, teacher, corpus, train, features.entries) if teacher else None
+                training = Pretraining(config, features, train, pieces, work / "checkpoint", ask)
+                _train(training, screen)
+                weights = fused_weights(training.encoder, training.geometry)
+                trained = Trained(weights, config.network, store.mfcc, _facts(training, heard, len(noises)))
             screen.say("Converting and calibrating")
-            card = _card(training, heard, len(noises))
+            card = _card(trained, [*train, *dev])
+            shape, rooms = trained.network, min(ROOMS, store.rooms)
             try:
-                ship(
-                    training.encoder,
-                    config.network,
-                    store.mfcc,
-                    train,
-                    dev,
-                    card,
-                    out,
-                    training.geometry,
-                    rooms=min(ROOMS, store.rooms),
-                )
+                ship(trained.weights, shape, trained.mfcc, train, dev, card, out, rooms=rooms)
             except FileError as error:
-                raise FileError(f"{error}; run again to finish, the trained network is kept in {work}") from error
+                kept = network or work
+                raise FileError(f"{error}; run again to finish, the trained network is kept in {kept}") from error
     except Timeout as error:
         raise UsageError(
             f"expected to be alone in {work}, another run works there; wait for it or give another --work folder"
@@ -195,6 +185,34 @@ def _noises(corpus: Path, noise: Path | None) -> list[Path]:
             f"expected recordings of noise in {noise}, found none; give a folder of audio files, or leave --noise out"
         )
     return found
+
+
+def _features(
+    folder: Path,
+    clips: list[Clip],
+    noises: list[Path],
+    config: StoreConfig,
+    processes: int | None,
+    screen: Screen,
+) -> FeatureStore:
+    # Closed at once, and not when it is collected: it has processes to end.
+    with closing(build_store(folder, clips, noises, config, processes=processes)) as building:
+        for done, total, skipped in building:
+            for line in skipped:
+                screen.skip(line)
+            screen.progress("features", done, total)
+    return FeatureStore(folder)
+
+
+def _dev_pieces(cache: Path, dev: list[Clip], config: StoreConfig, screen: Screen) -> list[Piece]:
+    frames = dev_frames(dev, config.mfcc, cache, lambda done: screen.progress("dev", done, len(dev)), screen.skip)
+    pieces = cut_pieces(frames, DEV_FRAMES)
+    if not make_trials(pieces, np.zeros((len(pieces), 1))):
+        screen.say(
+            "Nobody to measure on: no dev corpus has two speakers with two clips of 2 s each. The training "
+            "goes on without error rates, but the weights cannot be calibrated before there are some."
+        )
+    return pieces
 
 
 def _heard(features: FeatureStore, clips: list[Clip], config: StoreConfig) -> dict[str, dict[str, float]]:
@@ -234,21 +252,16 @@ def _train(training: "Pretraining", screen: Screen) -> None:
     )
 
 
-def _card(training: "Pretraining", heard: dict[str, dict[str, float]], noises: int) -> dict[str, Any]:
-    """What the weights are and what they come from, for their manifest."""
-    trials = training.trials()
-    corpora = sorted({*heard, *(t.corpus for t in trials)})
+def _facts(training: "Pretraining", heard: dict[str, dict[str, float]], noises: int) -> dict[str, Any]:
+    """How a network was trained, on what, and how it fares, for its card."""
     return {
-        "name": "livespeaker",
         "date": date.today().isoformat(),
-        "parameters": training.parameters,
         "epochs": training.config.epochs,
         "steps_per_epoch": training.config.steps_per_epoch,
         "seed": training.config.seed,
         "loss": training.history[-1].loss,
         "trained_on": heard,
         "noise_files": noises,
-        "attribution": {corpus: ATTRIBUTION.get(corpus, "see the corpus") for corpus in corpora},
         "eer_2s": {
             t.corpus: {
                 "eer": round(t.eer, 4),
@@ -256,7 +269,14 @@ def _card(training: "Pretraining", heard: dict[str, dict[str, float]], noises: i
                 "trials": len(t.scores),
                 "targets": int(t.target.sum()),
             }
-            for t in trials
+            for t in training.trials()
         },
         "versions": {name: version(name) for name in ("keras", "numpy")},
     }
+
+
+def _card(trained: "Trained", clips: list[Clip]) -> dict[str, Any]:
+    """What the weights are and what they come from, for their manifest."""
+    corpora = sorted({clip.corpus for clip in clips} - {NOISE})
+    attribution = {corpus: ATTRIBUTION.get(corpus, "see the corpus") for corpus in corpora}
+    return {"name": "livespeaker", "parameters": trained.parameters, **trained.card, "attribution": attribution}

@@ -1,7 +1,8 @@
-"""From a trained encoder to a folder of weights: fused, converted, given a cohort, calibrated, described."""
+"""From a trained, fused network to a folder of weights: converted, given a cohort, calibrated, described."""
 
 import shutil
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from model.enrol import references
 from model.feature_store import mel_filter_bank
 from model.fusion import fit_on_households, no_fusion
 from model.members import CONDITIONS, Member, split_member
-from model.network import NetworkConfig, build_step, fused_weights, load_weights
+from model.network import NetworkConfig, build_step, load_weights
 from model.scoring import SNorm, mean_vector
 from model.weights import FILES, load_weights_folder, write_manifest
 from stream.clock import SAMPLE_RATE
@@ -39,28 +40,26 @@ Hops = list[tuple[Clip, list[HopSums]]]
 
 
 def ship(
-    encoder: keras.Model,
+    weights: Mapping[str, NDArray[np.floating]],
     network: NetworkConfig,
     mfcc: MfccConfig,
     train: list[Clip],
     dev: list[Clip],
     card: dict[str, Any],
     folder: Path,
-    geometry: NDArray[np.floating] | None = None,
     *,
     rooms: int = ROOMS,
 ) -> None:
     """Write a folder of weights that `Encoder.load(folder)` reads.
 
     Args:
-        encoder: a trained `build_encoder(network, fused=False)`.
+        weights: of the trained network, as `fused_weights` gives them.
         network: its shape.
         mfcc: the feature settings it was trained with.
         train: clips that it was trained on, for the cohort and the strangers.
         dev: clips by speakers it was not trained on, for the calibration.
         card: what it was trained on, figures, licence and attribution.
         folder: where to; weights that it holds are replaced, once these are whole.
-        geometry: of the embeddings; see `fused_weights`.
         rooms: simulated rooms that some of the strangers are heard in.
 
     Raises:
@@ -68,7 +67,6 @@ def ship(
         WeightsError: this backend cannot convert.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = fused_weights(encoder, geometry)
     # The cohort and the calibration are made through the weights as they are shipped, so these are described
     # before they are whole: elsewhere, where nobody takes them for finished ones.
     with TemporaryDirectory(prefix="livespeaker-ship-", ignore_cleanup_errors=True) as elsewhere:
@@ -96,7 +94,7 @@ def ship(
 
 
 def export_step(
-    network: NetworkConfig, weights: dict[str, NDArray[np.floating]], path: Path, *, exact: bool = False
+    network: NetworkConfig, weights: Mapping[str, NDArray[np.floating]], path: Path, *, exact: bool = False
 ) -> None:
     """Convert the frame layers to LiteRT, through Keras's own export.
 

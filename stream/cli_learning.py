@@ -24,6 +24,10 @@ def pretrain(
         Path | None,
         typer.Option("--teacher", metavar="FILE", help="Learn from other encoders' embeddings too."),
     ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option("--network", metavar="FILE", help="Trained elsewhere: only convert, calibrate and describe it."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Times that --steps batches are seen.")] = 35,
     steps: Annotated[int, typer.Option(min=1, help="Batches in an epoch.")] = 400,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a batch.")] = 128,
@@ -38,7 +42,7 @@ def pretrain(
 
     how = {"epochs": epochs, "steps_per_epoch": steps, "batch_size": batch, "seed": seed, "precision": precision}
     with TrainingScreen(stopped="What is finished is kept: run the same command again to go on.") as screen:
-        run(corpus, out, work, noise, how, screen=screen, teacher=teacher)
+        run(corpus, out, work, noise, how, screen=screen, teacher=teacher, network=network)
     say(f"The weights are in {out}. Read manifest.json for what they can do.")
 
 

@@ -26,6 +26,7 @@ from model.feature_store import FeatureStore, StoreConfig
 from model.network import NetworkConfig
 from model.pretrain import PretrainConfig
 from model.recipe import pretrain
+from model.trained import Trained, write_trained
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, LivespeakerError, OutputError, UsageError, WeightsError
 from stream.mfcc import MfccConfig
@@ -92,6 +93,7 @@ def run(
     *,
     noise: Path | None = None,
     teacher: Path | None = None,
+    trained: Path | None = None,
     store: StoreConfig = STORE,
     **changed,
 ) -> Told:
@@ -103,6 +105,7 @@ def run(
         HOW | changed,
         screen=screen,
         teacher=teacher,
+        network=trained,
         store=store,
         processes=1,
     )
@@ -265,6 +268,48 @@ def test_voices_without_a_name_are_learned_from_through_a_teacher_alone(corpus: 
     assert any("2 voices" in line for line in told.said)
     heard = set(FeatureStore(tmp_path / "work" / "features").entries[:, 0].tolist())
     assert len(heard) > len(list(few.glob("1.*/?.*")))  # the crowd's clips are among the features
+
+
+def given(folder: Path, file: Path, card: Mapping[str, object]) -> Path:
+    """The network of a run, as if it had been trained elsewhere."""
+    write_trained(file, Trained(network(folder), NETWORK, STORE.mfcc, card))
+    return file
+
+
+def test_a_network_that_was_trained_elsewhere_is_only_shipped_and_as_its_own_is(
+    uninterrupted: tuple[Path, Told], corpus: Path, tmp_path: Path
+):
+    folder, _ = uninterrupted
+    file = given(folder, tmp_path / "network.npz", {"date": "2026-01-02", "how": "on a GPU"})
+    told = run(corpus, tmp_path, Told(), trained=file)
+    assert (told.parts, told.epochs, told.skipped) == ([], [], [])
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"lock", "noise"}
+    own, shipped = (json.loads((where / "out" / "manifest.json").read_text()) for where in (folder, tmp_path))
+    card = shipped.pop("card")
+    assert card == {
+        "name": "livespeaker",
+        "parameters": own.pop("card")["parameters"],
+        "date": "2026-01-02",
+        "how": "on a GPU",
+        "attribution": {"people": "see the corpus"},
+    }
+    # Archives hold the time at which they were made, and LiteRT the order in which layers were.
+    ours, theirs = shipped.pop("sha256"), own.pop("sha256")
+    assert ours["cohort.npy"] == theirs["cohort.npy"]
+    assert shipped == own  # the calibration above all
+    for name, array in network(folder).items():
+        np.testing.assert_array_equal(network(tmp_path)[name], array)
+
+
+def test_what_is_no_network_is_refused_before_anything_is_done(corpus: Path, tmp_path: Path):
+    (tmp_path / "network.npz").write_text("no arrays")
+    with pytest.raises(WeightsError, match="expected a trained network") as caught:
+        run(corpus, tmp_path / "run", Told(), trained=tmp_path / "network.npz")
+    one_line(caught)
+    with pytest.raises(UsageError, match="leave one out") as caught:
+        run(corpus, tmp_path / "run", Told(), trained=tmp_path / "network.npz", teacher=tmp_path / "teacher.npz")
+    one_line(caught)
+    assert not (tmp_path / "run").exists()
 
 
 def test_stopped_while_features_are_made_it_leaves_no_torn_shard(corpus: Path, tmp_path: Path):
