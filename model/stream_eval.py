@@ -62,6 +62,8 @@ class Measured:
     overlaps_marked: int  # of these, within a turn that is marked
     marks: int  # turns told with a mark
     marks_right: int  # of these, with an overlap of any length in them
+    second_names: int  # turns told with a mark and whose the second voice is
+    second_names_right: int  # of these, with an overlap in them that this person has a part in
     first_s: NDArray[np.float64] = field(repr=False)  # from their starts until the right name was shown, if it was
     settled_s: NDArray[np.float64] = field(repr=False)  # the same until it was settled
 
@@ -89,8 +91,12 @@ class StreamFigures:
     settled_p95_s: float | None
     never: float | None  # share of the enrolled's turns that never got their name
     changes_caught: float | None
-    overlaps_marked: float | None  # share of the times when two people speak at once, for 0.3 s or more
-    marks_right: float | None  # of the turns that are marked so
+    overlaps: int  # times when two people speak at once, for 0.3 s or more
+    overlaps_marked: float | None  # share of these
+    marks: int  # turns that are marked so
+    marks_right: float | None  # share of these
+    second_names: int  # marked turns that say whose the second voice is
+    second_names_right: float | None  # share of these
     false_names_per_hour: float | None  # final, where nobody speaks in the whole recording
     false_guesses_per_hour: float | None
     false_alarm_per_hour_s: float | None  # seconds with a name or as "unknown", of an hour where nobody speaks
@@ -193,24 +199,33 @@ def _strangers(said: Sequence[Part], told: Sequence[Part], length: int) -> tuple
     return alone.sum() * FRAME / SAMPLE_RATE, named.sum() * FRAME / SAMPLE_RATE
 
 
-def _overlaps(said: Sequence[Part], turns: Sequence[Turn], length: int) -> tuple[int, int, int, int]:
-    # Times when two speak at once, those in a marked turn, marked turns, those in which two speak at once.
+def _overlaps(said: Sequence[Part], turns: Sequence[Turn], length: int) -> tuple[int, int, int, int, int, int]:
+    # Times when two speak at once, those in a marked turn; marked turns, those in which two speak at once; of these the
+    # turns with a second name, those in which that person is one of the two.
     count = np.zeros(length // FRAME + 2, int)  # how many speak, with silence at both ends
     for start, end, _ in said:
         count[start // FRAME + 1 : min(end, length) // FRAME + 1] += 1
     edges = np.flatnonzero(np.diff(count >= 2)) * FRAME
-    both = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
-    marks = [turn for turn in turns if turn.overlap]
+    both = [(int(start), int(end), "") for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    marks = [(turn.start, turn.end, "") for turn in turns if turn.overlap]
 
-    def meets(span: tuple[int, int], turn: Turn) -> bool:
-        return span[0] < turn.end and turn.start < span[1]
+    def meets(one: Part, other: Part) -> bool:
+        return one[0] < other[1] and other[0] < one[1]
 
     long = [span for span in both if span[1] - span[0] >= OVERLAP]
+    named = [(turn.start, turn.end, rttm_name(turn.second)) for turn in turns if turn.second is not None]
+    right = [
+        mark
+        for mark in named
+        if any(meets(span, mark) and meets(span, part) for span in both for part in said if part[2] == mark[2])
+    ]
     return (
         len(long),
-        sum(any(meets(span, turn) for turn in marks) for span in long),
+        sum(any(meets(span, mark) for mark in marks) for span in long),
         len(marks),
-        sum(any(meets(span, turn) for span in both) for turn in marks),
+        sum(any(meets(span, mark) for span in both) for mark in marks),
+        len(named),
+        len(right),
     )
 
 
@@ -292,8 +307,12 @@ def summarise(group: str, system: str, measured: Sequence[Measured], *, seed: in
         settled_p95_s=quantile(settled, 0.95),
         never=1 - len(first) / total("known") if total("known") else None,
         changes_caught=rate("caught", "changes"),
+        overlaps=int(total("overlaps")),
         overlaps_marked=rate("overlaps_marked", "overlaps"),
+        marks=int(total("marks")),
         marks_right=rate("marks_right", "marks"),
+        second_names=int(total("second_names")),
+        second_names_right=rate("second_names_right", "second_names"),
         false_names_per_hour=per_hour("names"),
         false_guesses_per_hour=per_hour("guesses"),
         false_alarm_per_hour_s=per_hour("false_alarm"),

@@ -44,8 +44,12 @@ WHEN: list[Column] = [
     ("changes %", lambda f: _percent(f.changes_caught)),
 ]
 TWO: list[Column] = [
+    ("times", lambda f: str(f.overlaps)),
     ("marked %", lambda f: _percent(f.overlaps_marked)),
+    ("marks", lambda f: str(f.marks)),
     ("right %", lambda f: _percent(f.marks_right)),
+    ("names", lambda f: str(f.second_names)),
+    ("right %", lambda f: _percent(f.second_names_right)),
 ]
 QUIET: list[Column] = [
     ("hours", lambda f: f"{f.hours:.2f}"),
@@ -60,11 +64,12 @@ def stream_tables(figures: Sequence[StreamFigures]) -> Iterator[Table]:
 
     `let in` is the share of strangers' time that gets a name, `never` the share of the enrolled's turns that never
     got theirs; `first` and `settled` are of those that did, the median and the 95th percentile. `marked` is the share
-    of the times when two speak at once whose turn says so, `right` that of the turns that say so in which two do.
+    of the times when two speak at once whose turn says so, `right` that of the turns that say so in which two do; of
+    the `names`, turns that say who else speaks, that of those in which that person does.
     """
     spoken = [f for f in figures if f.error_rate is not None]
     quiet = [f for f in figures if f.false_names_per_hour is not None]
-    both = [f for f in spoken if f.overlaps_marked is not None]
+    both = [f for f in spoken if f.overlaps or f.marks]
     for title, columns, rows in (
         ("Who", WHO, spoken),
         ("How soon", WHEN, spoken),

@@ -150,7 +150,8 @@ class JsonLines(Output):
     final: the end of the turn and the silence that showed it are in it. They are counted on the stream's clock, so
     that they are the same however fast the sound came; what the device and the resampler hold back comes on top.
     Turns that no recognizer told lack both. `"overlap": true` says that a second voice was heard in the turn; where it
-    is missing, none was, or it was not noticed. Without an `end` the session was cut off.
+    is missing, none was, or it was not noticed. `"second": "bob"` beside it says whose that was, somebody's who is
+    enrolled; where it is missing, nobody knows. Without an `end` the session was cut off.
 
     Names come as they are; characters that could harm a terminal or a line reader are escaped as JSON allows, so a
     parser gets every name back exactly.
@@ -175,6 +176,7 @@ class JsonLines(Output):
             final=turn.final,
             **latencies(turn),
             **({"overlap": True} if turn.overlap else {}),
+            **({} if turn.second is None else {"second": turn.second}),
         )
 
     def gap(self, start: int, end: int) -> None:

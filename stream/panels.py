@@ -43,6 +43,7 @@ _MUTED_AFTER = 3 * SAMPLE_RATE  # digital silence this long after the last turn 
 _SPEECH = 0.5  # a hop of at least this mean probability is speech, as in `decide`
 _LIKELY = 0.05  # who is at least this likely is not folded away while others can be
 _LAG_S = 0.5  # sound that waits this long makes a guess late
+_WITH_CELLS = 10  # less has no room for a second name
 _HOP_BUDGET_MS = 100.0  # a hop lasts this long: what takes longer falls behind
 
 
@@ -56,7 +57,8 @@ def now_panel(snapshot: Snapshot, width: int, rows: int) -> list[Text]:
         value = format_probability(turn.probability)
         room = inner - 9 - len(value)
         caption = f"since {_clock(turn.start)}, for {samples_to_seconds(turn.end - turn.start):.1f} s"
-        caption += ", two voices at once" if turn.overlap else ""
+        if turn.overlap:
+            caption += f", with {cut(turn.second, 24)}" if turn.second else ", two voices at once"
         if turn.final:
             border = _dot(snapshot, turn.name)[1]
             title, corners, style = "speaking", "┏━┓┃┗┛", f"bold {border}"
@@ -239,6 +241,8 @@ def turns_panel(snapshot: Snapshot, width: int, rows: int) -> list[Text]:
         mark = ("✓", _GOOD) if turn.final else ("?", "")
         times = f" {_clock(turn.start):>{clock_width}} - {_clock(turn.end):>{clock_width}}  "
         line = Text.assemble(mark, times, _dot(snapshot, turn.name), f" {name}  {format_probability(turn.probability)}")
+        if turn.second and (room := width - line.cell_len) >= _WITH_CELLS:
+            line.append(cut(f"  with {turn.second}", room))
         if not turn.final:
             line.stylize("italic dim")
         lines.append(line)

@@ -130,15 +130,19 @@ class Turn:
     named_at: int | None = None  # samples heard, at 16 kHz, when `name` was first told; None where nobody listened
     final_at: int | None = None  # samples heard, at 16 kHz, when it was told as final; None if it is not
     overlap: bool = False  # a second voice was heard in it; of the turn that goes on, in its last half second
+    second: str | None = None  # whose that is: an enrolled person; None where nobody knows
 
     def __str__(self) -> str:
         """A line for eyes; a guess has a `?` after its name.
 
         >>> print(Turn(12_800, 86_400, "Sally", 0.64, final=True))
         00:00.8 - 00:05.4  Sally        64 %
+        >>> print(Turn(12_800, 86_400, "Sally", 0.64, final=True, overlap=True, second="Rob"))
+        00:00.8 - 00:05.4  Sally        64 %  with Rob
         """
         name = safe_text(self.name) + ("" if self.final else "?")
-        return f"{_span(self.start, self.end)}  {name:<{_NAME_COLUMNS}}  {format_probability(self.probability)}"
+        line = f"{_span(self.start, self.end)}  {name:<{_NAME_COLUMNS}}  {format_probability(self.probability)}"
+        return line if self.second is None else f"{line}  with {safe_text(self.second)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from stream.text import safe_text
 
 __all__ = ["Csv", "Labels"]
 
-_COLUMNS = ("start_s", "end_s", "name", "probability", "guess_latency_s", "final_latency_s")
+_COLUMNS = ("start_s", "end_s", "name", "probability", "guess_latency_s", "final_latency_s", "second")
 # What a cell begins with that a spreadsheet computes (OWASP, CSV injection), in both widths.
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
 
@@ -49,8 +49,8 @@ class Csv(Output):
         if turn.final:
             times = (f"{at_s:.3f}" for at_s in _times(turn))
             took = latencies(turn)
-            late = (f"{took[name]:.3f}" if name in took else "" for name in _COLUMNS[4:])
-            self._row((*times, _cell(turn.name), f"{turn.probability:.4f}", *late))
+            late = (f"{took[name]:.3f}" if name in took else "" for name in _COLUMNS[4:-1])
+            self._row((*times, _cell(turn.name), f"{turn.probability:.4f}", *late, _cell(turn.second or "")))
 
     def _row(self, cells: tuple[str, ...]) -> None:
         line = io.StringIO()

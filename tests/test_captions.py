@@ -187,7 +187,15 @@ def test_a_table_says_how_long_a_turn_took(tmp_path: Path) -> None:
     with Csv(tmp_path / "out") as output:
         output.write(Turn(16_000, 32_000, "Ann", 0.5, final=True, named_at=22_752, final_at=43_952))
     head, row = csv.reader(io.StringIO(text_of(tmp_path / "out"), newline=""))
-    assert dict(zip(head[4:], row[4:], strict=True)) == {"guess_latency_s": "0.422", "final_latency_s": "1.747"}
+    late = {"guess_latency_s": "0.422", "final_latency_s": "1.747"}
+    assert dict(zip(head[4:], row[4:], strict=True)) == late | {"second": ""}
+
+
+def test_a_table_says_who_else_spoke(tmp_path: Path) -> None:
+    with Csv(tmp_path / "out") as output:
+        output.write(Turn(16_000, 32_000, "Ann", 0.5, final=True, overlap=True, second="=Bo"))
+    head, row = csv.reader(io.StringIO(text_of(tmp_path / "out"), newline=""))
+    assert dict(zip(head, row, strict=True))["second"] == "'=Bo"
 
 
 @needs_ffmpeg

@@ -164,6 +164,17 @@ def test_who_speaks_is_named_with_probability_and_nobody_in_silence():
         assert "%" not in box
 
 
+def test_two_at_once_are_told_in_words():
+    both = dataclasses.replace(ALICE, overlap=True)
+    assert "for 3.0 s, two voices at once" in text(but(TALK, current=both))
+    named = but(TALK, current=dataclasses.replace(both, second="bob"))
+    assert "for 3.0 s, with bob" in text(named)
+    over = but(TALK, current=None, turns=(dataclasses.replace(both, second="bob"),))
+    assert "● alice" in text(over)
+    assert "97 %  with bob" in text(over)
+    assert "with" not in "".join(lines(over, 40, 10))  # there is no room
+
+
 def test_unknown_is_named_as_such():
     shown = lines(but(TALK, current=Turn(72 * S, 75 * S, UNKNOWN, 0.8, True)))
     assert large(UNKNOWN, 80)[0] in shown[1]

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from model.encoder import Pooling
-from model.overlap import Overlaps, features
+from model.overlap import OverlapConfig, Overlaps, features
 from model.weights import load_weights_folder
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import WeightsError
 from stream.outputs import JsonLines
 from stream.recognizer import Stages
-from stream.records import Block, Embedding, Turn
+from stream.records import UNKNOWN, Block, Embedding, Turn
 from tests.talk import blocks, conversation, final, recognize, stages, voices, weights
 
 BEFORE = conversation(0, 15)  # Sally, Rob and Angus take turns: it must know what is usual
 SALLY, ROB = conversation(0.8, 3.3), conversation(5.9, 8.4)
+TAKES_OVER_S = 0.8  # how long Rob speaks before Sally has ended
 PAUSE = np.zeros(SAMPLE_RATE, np.float32)
 
 
@@ -27,6 +28,13 @@ def together(gain_db: float = 0.0) -> np.ndarray:
     """A conversation, from 16 s to 18.5 s Sally with Rob over her, from 19.5 s Rob alone."""
     both = SALLY + ROB * np.float32(10 ** (gain_db / 20))
     return np.concatenate([BEFORE, PAUSE, both * np.float32(0.7), PAUSE, ROB, PAUSE])
+
+
+def taken_over() -> np.ndarray:
+    """A conversation, from 16 s to 18.5 s Sally, and before she has ended, Rob."""
+    later = np.zeros(SALLY.size - round(TAKES_OVER_S * SAMPLE_RATE), np.float32)
+    rob = np.concatenate([later, ROB])
+    return np.concatenate([BEFORE, PAUSE, rob + np.pad(SALLY, (0, rob.size - SALLY.size)), PAUSE])
 
 
 def marked(people: list | None = None) -> Stages:
@@ -50,6 +58,91 @@ def test_who_takes_turns_is_never_marked() -> None:
     assert not [turn for turn in turns if turn.overlap]
 
 
+def test_who_takes_over_before_the_other_has_ended_is_named_in_both_turns() -> None:
+    *before, sally, rob = final(recognize([Block(0, taken_over())], made_of=marked()))
+    assert [(turn.name, turn.overlap, turn.second) for turn in (sally, rob)] == [
+        ("Sally", True, "Rob"),
+        ("Rob", True, "Sally"),
+    ]
+    assert not [turn for turn in before if turn.overlap or turn.second]
+
+
+class Scripted(Overlaps):
+    """Hears two voices in hops that are told."""
+
+    def __init__(self, out: dict[int, float]) -> None:
+        super().__init__(weights())
+        self._told, self._at = out, 0
+
+    def _over(self) -> float:
+        self._at += 1
+        return self._told.get(self._at - 1, -np.inf)
+
+
+def spoken(first: int, end: int, name: str, *, over: bool = True) -> Turn:
+    return Turn(first * HOP_SAMPLES, end * HOP_SAMPLES, name, 0.9, final=over)
+
+
+def heard(stage: Overlaps, hops: int, told: dict[int, tuple[list[Turn], Turn | None]]) -> list[Turn]:
+    """What a stage makes of so many hops of speech, with turns and who speaks from then on."""
+    turns, current = [], None
+    for at in range(hops):
+        decided, current = told.get(at, ([], current))
+        hop = Embedding(at * HOP_SAMPLES, np.zeros((4, 1)), np.zeros(4), 1.0, sums=np.zeros(Pooling(weights()).n_sums))
+        turns += stage.push(hop, decided, current)
+    return turns
+
+
+CHANGE, OVER = -OverlapConfig().change + 0.1, 0.1
+ANN, BO = spoken(0, 50, "Ann"), spoken(50, 90, "Bo")
+SAID = {60: ([ANN], replace(BO, final=False)), 100: ([BO], None)}
+
+
+@pytest.mark.parametrize(
+    ("out", "expected"),
+    [
+        ({}, [(False, None), (False, None)]),
+        ({52: CHANGE}, [(True, "Bo"), (True, "Ann")]),
+        ({30: CHANGE, 75: CHANGE}, [(False, None), (False, None)]),  # it takes more away from a change
+        ({30: OVER}, [(True, None), (False, None)]),  # and then nobody knows whose it is
+        ({30: OVER, 52: CHANGE}, [(True, "Bo"), (True, "Ann")]),
+        ({62: CHANGE}, [(False, None), (False, None)]),  # the first was final by then
+    ],
+)
+def test_around_a_change_less_is_enough_and_the_other_is_named(
+    out: dict[int, float], expected: list[tuple[bool, str | None]]
+) -> None:
+    assert [(turn.overlap, turn.second) for turn in heard(Scripted(out), 110, SAID)] == expected
+
+
+def test_after_a_pause_nobody_takes_over() -> None:
+    pause = OverlapConfig().pause_hops
+    for silence, expected in ((pause, "Ann"), (pause + 1, None)):
+        later = spoken(50 + silence, 90, "Bo")
+        said = {60: ([ANN], replace(later, final=False)), 100: ([later], None)}
+        assert heard(Scripted({50 + silence: CHANGE}), 110, said)[1].second == expected
+
+
+@pytest.mark.parametrize("name", [UNKNOWN, "guest-2"])
+def test_a_stranger_is_no_second_name(name: str) -> None:
+    said = {60: ([replace(ANN, name=name)], replace(BO, final=False)), 100: ([BO], None)}
+    stranger, bo = heard(Scripted({52: CHANGE}), 110, said)
+    assert (stranger.second, bo.second, bo.overlap) == ("Bo", None, True)
+
+
+def test_of_a_turn_that_is_divided_each_part_knows_the_other() -> None:
+    first, second = heard(Scripted({52: CHANGE}), 110, {100: ([ANN, BO], None)})
+    assert (first.second, second.second) == ("Bo", "Ann")
+
+
+def test_the_turn_that_goes_on_is_marked_for_two_seconds() -> None:
+    for hops, expected in ((56, False), (65, True), (71, True), (74, False)):
+        stage = Scripted({52: CHANGE})
+        heard(stage, hops, SAID)
+        assert stage.current is not None or hops < 60
+        assert bool(stage.current and stage.current.second == "Ann") == expected, hops
+
+
 def test_silence_has_no_voices() -> None:
     stage = Overlaps(weights())
     silence = Embedding(0, np.zeros((4, 1)), np.zeros(4), 0.0, sums=np.zeros(Pooling(weights()).n_sums))
@@ -59,24 +152,27 @@ def test_silence_has_no_voices() -> None:
 
 
 def test_the_size_of_the_pieces_changes_no_mark() -> None:
-    whole, *others = [recognize(blocks(together(), size), made_of=marked()) for size in (HOP_SAMPLES, 997, 4_001)]
-    assert any(event.overlap for event in whole if isinstance(event, Turn))
+    whole, *others = [recognize(blocks(taken_over(), size), made_of=marked()) for size in (HOP_SAMPLES, 997, 4_001)]
+    assert any(event.second for event in whole if isinstance(event, Turn))
     assert all(events == whole for events in others)
 
 
 def test_marks_ask_nobody_for_a_name() -> None:
-    def found(people: list) -> list[tuple[int, int, bool]]:
-        turns = final(recognize([Block(0, together())], made_of=marked(people)))
-        return [(turn.start, turn.end, turn.overlap) for turn in turns]
+    def found(people: list) -> list[tuple[int, int, bool, str | None]]:
+        turns = final(recognize([Block(0, taken_over())], made_of=marked(people)))
+        return [(turn.start, turn.end, turn.overlap, turn.second) for turn in turns]
 
     angus, rob, sally = voices()
-    assert found([angus, rob, sally]) == found([angus, replace(rob, name="Sally"), replace(sally, name="Rob")])
+    swapped = {"Rob": "Sally", "Sally": "Rob"}
+    others = found([replace(sally, name="Rob"), angus, replace(rob, name="Sally")])
+    assert found([angus, rob, sally]) == [(*rest, swapped.get(second, second)) for *rest, second in others]
 
 
 def test_nothing_else_of_a_turn_is_changed() -> None:
     with_marks = recognize([Block(0, together())], made_of=marked())
     without = recognize([Block(0, together())], made_of=stages())
-    assert [replace(event, overlap=False) if isinstance(event, Turn) else event for event in with_marks] == without
+    bare = [replace(event, overlap=False, second=None) if isinstance(event, Turn) else event for event in with_marks]
+    assert bare == without
 
 
 def test_means_and_deviations_are_those_of_the_steps() -> None:
@@ -110,6 +206,8 @@ def test_json_lines_tell_of_a_mark_and_only_of_one(tmp_path: Path) -> None:
     with JsonLines(path, "talk") as out:
         out.write(turn)
         out.write(replace(turn, overlap=True))
-    _, alone, both = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        out.write(replace(turn, overlap=True, second="Bo"))
+    _, alone, both, named = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     assert both == alone | {"overlap": True}
-    assert "overlap" not in alone
+    assert named == both | {"second": "Bo"}
+    assert not {"overlap", "second"} & set(alone)

@@ -63,6 +63,18 @@ def test_marks_of_two_voices_are_counted_where_two_speak() -> None:
     assert (one.overlaps, one.overlaps_marked, one.marks, one.marks_right) == (2, 1, 3, 2)
     found = summarise("g", "s", [one])
     assert (found.overlaps_marked, found.marks_right) == (0.5, pytest.approx(2 / 3))
+    assert (found.overlaps, found.marks, found.second_names, found.second_names_right) == (2, 3, 0, None)
+
+
+def test_a_second_name_is_right_where_that_person_speaks_with_another() -> None:
+    reference = [turn(1, 6, "Ann_Lee"), turn(5, 9, "Bo"), turn(20, 25, "Bo"), turn(24, 28, "Eve"), turn(28, 30, "Bo")]
+    turns = [turn(1, 5.5, "Ann Lee"), turn(5.5, 9, "Bo"), turn(20, 30, UNKNOWN), turn(28.5, 30, "Bo")]
+    seconds = ("Bo", "Ann Lee", "Ann Lee", "Ann Lee")
+    named = [replace(one, overlap=True, second=second) for one, second in zip(turns, seconds, strict=True)]
+    one = measure(reference, Heard(named, []), PEOPLE, LENGTH)
+    assert (one.marks, one.marks_right, one.second_names, one.second_names_right) == (4, 3, 4, 2)
+    found = summarise("g", "s", [one, one])
+    assert (found.second_names, found.second_names_right) == (8, 0.5)
 
 
 def test_everybody_unknown_is_wrong_for_as_long_as_the_enrolled_speak() -> None:
