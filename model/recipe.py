@@ -262,15 +262,7 @@ def _facts(training: "Pretraining", heard: dict[str, dict[str, float]], noises: 
         "loss": training.history[-1].loss,
         "trained_on": heard,
         "noise_files": noises,
-        "eer_2s": {
-            t.corpus: {
-                "eer": round(t.eer, 4),
-                "speakers": t.speakers,
-                "trials": len(t.scores),
-                "targets": int(t.target.sum()),
-            }
-            for t in training.trials()
-        },
+        "eer_2s": {t.corpus: t.figures() for t in training.trials()},
         "versions": {name: version(name) for name in ("keras", "numpy")},
     }
 

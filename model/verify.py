@@ -59,6 +59,11 @@ class Trials:
         """Equal error rate, in [0, 1]."""
         return equal_error_rate(self.scores, self.target)
 
+    def figures(self) -> dict[str, float]:
+        """The equal error rate, and of how much: for the card of the weights."""
+        eer, targets = round(self.eer, 4), int(self.target.sum())
+        return {"eer": eer, "speakers": self.speakers, "trials": len(self.scores), "targets": targets}
+
 
 def dev_frames(
     clips: list[Clip], mfcc: MfccConfig, cache: Path, on_done: Callable[[int], None], on_skip: Callable[[str], None]
