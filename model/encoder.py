@@ -32,6 +32,7 @@ __all__ = [
     "Step",
     "StreamingEncoder",
     "add_up",
+    "moments",
 ]
 
 WINDOW_HOPS = (5, 10, 20, 40)
@@ -63,6 +64,21 @@ def add_up(hops: Iterable[HopSums]) -> NDArray[np.float64]:
     """(1 + gates + 2 * pooled,) the sums over some hops, at least one, from which `Pooling.embed` embeds them."""
     total: NDArray[np.float64] = np.stack([hop.sums for hop in hops]).sum(axis=0, dtype=np.float64)
     return total
+
+
+def moments(sums: NDArray[np.floating], gates: int) -> NDArray[np.float32]:
+    """(n, 2 * pooled) what the last layer is given: of every channel the mean, then the deviation.
+
+    Args:
+        sums: (n, 1 + gates + 2 * pooled) over any hops.
+        gates: how many the network has.
+    """
+    sums = sums.astype(np.float32, copy=False)  # only adding up many needs more
+    weight = np.maximum(sums[:, 1 : 1 + gates], WEIGHT_FLOOR)
+    # Of every channel the mean, then its square's mean, which becomes the deviation.
+    found: NDArray[np.float32] = sums[:, 1 + gates :].reshape(len(sums), 2, gates, -1) / weight[:, None, :, None]
+    found[:, 1] = np.sqrt(np.maximum(found[:, 1] - np.square(found[:, 0]), 0.0) + VARIANCE_FLOOR)
+    return found.reshape(len(sums), sums.shape[1] - 1 - gates)
 
 
 class Step:
@@ -178,7 +194,6 @@ class Pooling:
     def __init__(self, weights: Weights, windows: Sequence[int] = WINDOW_HOPS) -> None:
         self._kernel, self._bias = weights.dense
         self._gates = int(weights.network["gates"])
-        self._groups = self._gates, len(self._kernel) // (2 * self._gates)
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
         self._last = np.zeros((SHORTEST_HOPS, self.n_sums), np.float32)  # of single hops, a ring
         lengths = [SHORTEST_HOPS << i for i in range((windows[-1] // SHORTEST_HOPS).bit_length())]
@@ -233,16 +248,10 @@ class Pooling:
             (n, d) vectors of unit length, zeros where there is less than 0.1 s of speech, and (n,) the
             seconds of speech behind each.
         """
-        sums = sums.astype(np.float32, copy=False)  # only adding up many needs more
-        seconds = sums[:, 0] * np.float32(self._step_s)
+        seconds = sums[:, 0].astype(np.float32) * np.float32(self._step_s)
         if (seconds < MIN_SPEECH_S).all():  # silence costs nothing
             return np.zeros((len(sums), self.size), np.float32), seconds
-        weight = np.maximum(sums[:, 1 : 1 + self._gates], WEIGHT_FLOOR)
-        # Of every channel the mean, then its square's mean, which becomes the deviation.
-        moments = sums[:, 1 + self._gates :].reshape(len(sums), 2, *self._groups) / weight[:, None, :, None]
-        variance = moments[:, 1] - np.square(moments[:, 0])
-        moments[:, 1] = np.sqrt(np.maximum(variance, 0.0) + VARIANCE_FLOOR)
-        values = moments.reshape(len(sums), len(self._kernel)) @ self._kernel + self._bias
+        values = moments(sums, self._gates) @ self._kernel + self._bias
         vectors: NDArray[np.float32] = values / np.sqrt(np.vecdot(values, values))[:, None]
         vectors[seconds < MIN_SPEECH_S] = 0.0
         return vectors, seconds

@@ -28,12 +28,13 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import EnrolmentError, FileError, WeightsError
 from stream.mfcc import MfccConfig
 
-__all__ = ["calibrate", "export_step", "ship"]
+__all__ = ["calibrate", "export_step", "ship", "write_draft"]
 
 CALIBRATED_HOPS = (3, 5, 10, 20, 40)  # lengths of tested windows
 ENROLMENT_S = 15.0  # of speech behind a person in calibration, if there is as much
 MIN_ENROLMENT_S = 4.0
 ROOMS = 40  # simulated, that spoil some of the strangers
+NOTHING = Calibration((1.0,), (1.0,), (0.0,))  # before there is one
 TRIALS_PER_CORPUS = 4_000  # of each kind, so that no corpus drowns the others
 
 Hops = list[tuple[Clip, list[HopSums]]]
@@ -71,26 +72,43 @@ def ship(
     # before they are whole: elsewhere, where nobody takes them for finished ones.
     with TemporaryDirectory(prefix="livespeaker-ship-", ignore_cleanup_errors=True) as elsewhere:
         draft = Path(elsewhere)
-        np.savez(draft / "network.npz", **weights)  # type: ignore[arg-type] # numpy takes arrays by name
-        np.save(draft / "mel.npy", mel_filter_bank(mfcc))
-        export_step(network, weights, draft / "step.tflite")
-        np.save(draft / "cohort.npy", np.ones((1, network.embedding), np.float16))
-        np.savez(draft / "strangers.npz", vectors=np.ones((1, network.embedding), np.float16), speech_s=np.ones(1))
-
-        def described(where: Path, calibration: Calibration, fusion: Fusion) -> None:
-            write_manifest(where, mfcc, asdict(network), asdict(calibration), asdict(fusion), card)
-
-        nothing = Calibration((1.0,), (1.0,), (0.0,))
-        described(draft, nothing, no_fusion(nothing))
+        write_draft(weights, network, mfcc, card, draft)
         encoder_as_shipped = Encoder(load_weights_folder(draft))
         np.save(draft / "cohort.npy", embed_cohort(encoder_as_shipped, train))
         vectors, speech_s = embed_strangers(encoder_as_shipped, train, rooms=rooms)
         np.savez(draft / "strangers.npz", vectors=vectors, speech_s=speech_s)
-        described(draft, nothing, no_fusion(nothing))
+        write_manifest(draft, mfcc, asdict(network), asdict(NOTHING), asdict(no_fusion(NOTHING)), card)
         calibration, fusion = calibrate(Encoder(load_weights_folder(draft)), dev)
         for name in FILES:  # killed here, the old manifest no longer fits: the folder is refused
             shutil.copyfile(draft / name, folder / name)
-        described(folder, calibration, fusion)
+        write_manifest(folder, mfcc, asdict(network), asdict(calibration), asdict(fusion), card)
+
+
+def write_draft(
+    weights: Mapping[str, NDArray[np.floating]],
+    network: NetworkConfig,
+    mfcc: MfccConfig,
+    card: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Write a folder of weights that only embeds: its cohort, its strangers and its calibration say nothing.
+
+    Args:
+        weights: see `ship`, as are the others.
+        network: the shape.
+        mfcc: the feature settings.
+        card: what it was trained on.
+        folder: where to; it is there.
+
+    Raises:
+        WeightsError: this backend cannot convert.
+    """
+    np.savez(folder / "network.npz", **weights)  # type: ignore[arg-type] # numpy takes arrays by name
+    np.save(folder / "mel.npy", mel_filter_bank(mfcc))
+    export_step(network, weights, folder / "step.tflite")
+    np.save(folder / "cohort.npy", np.ones((1, network.embedding), np.float16))
+    np.savez(folder / "strangers.npz", vectors=np.ones((1, network.embedding), np.float16), speech_s=np.ones(1))
+    write_manifest(folder, mfcc, asdict(network), asdict(NOTHING), asdict(no_fusion(NOTHING)), card)
 
 
 def export_step(
