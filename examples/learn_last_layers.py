@@ -3,8 +3,8 @@
     python examples/learn_last_layers.py CORPUS NETWORK.npz OUT.npz
 
 CORPUS is as `livespeaker pretrain` takes it. NETWORK.npz is what `train_on_gpu.py` wrote; `livespeaker pretrain
---network OUT.npz` makes weights of the result. It needs an environment of its own, with livespeaker in it; no GPU. An
-hour or two, and 3 GB of memory:
+--network OUT.npz` makes weights of the result. It needs no GPU, 1 MB of memory for each speaker, and an environment of
+its own with livespeaker in it:
 
     pip install torch "setuptools<80" Resemblyzer pyroomacoustics && pip install .
 
@@ -268,6 +268,8 @@ def learn(voices: Voices, layer: Layer, size: int, steps: int, batch: int, rng: 
 
 def improve(asked: argparse.Namespace) -> None:
     """Read the network, hear the corpus, learn, join, write."""
+    if not asked.out.parent.is_dir():  # told before the work, not after it
+        raise FileError(f"expected a folder for {asked.out}, found none; make it first")
     trained, rng = read_trained(asked.network), np.random.default_rng(asked.seed)
     with TemporaryDirectory(prefix="livespeaker-last-", ignore_cleanup_errors=True) as folder:
         write_draft(trained.weights, trained.network, trained.mfcc, trained.card, Path(folder))
