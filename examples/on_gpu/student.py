@@ -12,6 +12,7 @@ from on_gpu.dice import Dice
 from torch import nn
 from torch.nn import functional
 
+from model.last_layer import LastLayer, join_layers
 from model.network import NetworkConfig, StepNorm, build_encoder, fused_weights
 from model.pretrain import halfway_geometry
 from model.weights import Weights
@@ -213,21 +214,13 @@ class Student:
                 found.append(self._body({"mfcc": rows, "share": given}, training=False)["pooled"].float())
         return torch.cat(found).double()
 
-    def last_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Kernel (2 * pooled, d) and bias (d,) of both heads in one: see the module."""
+    def last_layer(self) -> LastLayer:
+        """Both heads in one."""
         mean = self._norm.moving_mean.value.double()
         deviation = (self._norm.moving_variance.value.double() + self._norm.epsilon).sqrt()
-        pooled, kernels, biases = self.pooled(*self._cohort), [], []
         with torch.no_grad():
-            for head in self._heads:
-                kernel, bias = head.affine(mean, deviation)
-                length = (pooled @ kernel + bias).square().sum(1).mean().sqrt() * len(self._heads) ** 0.5
-                kernels.append(kernel / length)
-                biases.append(bias / length)
-            kernel, bias = torch.cat(kernels, 1), torch.cat(biases)
-            both = unit(pooled @ kernel + bias)
-            main = torch.linalg.eigh(both.T @ both)[1][:, -self.config.embedding :]
-            return (kernel @ main).float().cpu().numpy(), (bias @ main).float().cpu().numpy()
+            layers = [tuple(part.cpu().numpy() for part in head.affine(mean, deviation)) for head in self._heads]
+        return join_layers(layers, [1.0] * len(layers), self.pooled(*self._cohort).cpu().numpy(), self.config.embedding)
 
     def fused(self) -> dict[str, NDArray[np.floating]]:
         """The network as it is shipped, with both heads in one."""
