@@ -33,7 +33,7 @@ class ConfirmConfig:
     """How sure a name must be. Probabilities are those of all that the turn has said so far."""
 
     unknown: float = 0.65  # prior probability that a turn is nobody's who is known
-    name: float = 0.5  # from which a turn that is over has its name; below it is "unknown"
+    name: float = 0.6  # from which a turn that is over has its name; below it is "unknown"
     settle: float = 0.9  # from which the name is settled before the turn is over
     doubt: float = 0.05  # below which a guess is shown as "unknown": most names for what is no voice are
     speech: float = 0.5  # mean probability from which a hop is speech

@@ -27,7 +27,7 @@ PART_HOPS = 12
 NEAR_HOPS = 30
 """Hops of speech before and after a moment that are compared."""
 
-OTHER_LLR = -2.0
+OTHER_LLR = -1.0
 """Natural-log likelihood ratio of "the same voice", below which they are two."""
 
 SPEECH = 0.5
