@@ -38,19 +38,16 @@ SHORT_SPEECH_S = 10.0
 MIXED_COSINE = 0.5
 """Coherence below which a voice is two people's, or a part of it noise.
 
-On dev speakers, references of 3 s: 1,119 enrolments of one speaker with 2 to 10 of them, and 236 profiles of which
-`most_useful` kept ten of up to 30. How many are below, also where a part is another speaker's of the same corpus (of
-any corpus):
+On dev speakers, references of at most 3 s, 948 draws of one speaker's, and as many of which the last third (of two, the half) is another
+speaker's of the same corpus. How many are below:
 
-                   one speaker   a fifth     a third     half of it
-    2 references   1.5 %         -           -           98 (99) %
-    3              1.1           -           96 (99) %   -
-    4 to 10        0.3           89 %        92 (97)     93 (97)
-    profiles       0             85          88 (94)     90 (94)
+                   one speaker   a third of it another's
+    2 references   5.3 %         98.6 %
+    3              6.1           94
+    4              4.7           91
+    6, 8, 10       0, 0, 0       91, 92, 91
 
-Over two sessions of one speaker it is 0.63 at least (86 pairs). The cosine of the least alike reference to the others
-finds 51 % of the halves, their mean over all references 69 % of the thirds in profiles: the one looks at a part that is
-small, the other at the whole.
+Below 6 references, those of one speaker are mostly words of a second that were recorded one by one.
 """
 
 _UNIT_TOLERANCE = 1e-3  # far above what float32 leaves, far below what a wrong vector shows
