@@ -14,9 +14,10 @@ __all__ = ["UNLIKE_LLR", "alike", "is_unlike"]
 UNLIKE_LLR = -0.5
 """Natural-log likelihood ratio below which new speech under a known name is another person's.
 
-On 111 dev speakers, up to six draws of each: of 3 known and 2 new references of 3 s, or 5 and 3, 0 of 450 second enrolments of the same
-person are doubted, 96 of these in another session (LibriSpeech), and 97 % of 450 other people of the same corpus are found. Of 3 s known and
-3 s new, 5.6 % of 666 are doubted wrongly. At -2, 94 and 91 % of the others are found.
+On 111 dev speakers, up to six draws of each: of 3 known and 2 new references of 3 s, or 5 and 3, 0 of 450 second
+enrolments of the same person are doubted, 96 of these in another session (LibriSpeech), and 97 % of 450 other people
+of the same corpus are found. Of 3 s known and 3 s new, 5.6 % of 666 are doubted wrongly. At -2, 94 and 91 % of the
+others are found.
 """
 
 

@@ -23,10 +23,11 @@ MOST_ROUNDS = 5  # it nearly always settles in two
 OTHER_LLR = -1.0
 """Natural-log likelihood ratio below which two seconds of speech are another voice's.
 
-On 39 dev speakers: somebody alone for 20 s of speech, at the end: 0 of 78 enrolments lose anything; on the way, the advice
-appears wrongly in 2.6 %. Within 15 s of somebody's speech, of 78 intruders each of 2, 3, 5 and 8 s, of the same corpus, at least half is
-left out in 88, 93, 88 and 85 %, with 5 % of the person's own speech; the advice appears in 88, 93, 95 and 95 %. At -2 it is
-80, 86, 84 and 82 %, and the advice is wrong in 1.3 %. Two voices of 3 s each are too short to be told apart by this.
+On 39 dev speakers: somebody alone for 20 s of speech, at the end: 0 of 78 enrolments lose anything; on the way, the
+advice appears wrongly in 2.6 %. Within 15 s of somebody's speech, of 78 intruders each of 2, 3, 5 and 8 s, of the
+same corpus, at least half is left out in 88, 93, 88 and 85 %, with 5 % of the person's own speech; the advice appears
+in 88, 93, 95 and 95 %. At -2 it is 80, 86, 84 and 82 %, and the advice is wrong in 1.3 %. Two voices of 3 s each are
+too short to be told apart by this.
 """
 
 

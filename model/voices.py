@@ -38,8 +38,8 @@ SHORT_SPEECH_S = 10.0
 MIXED_COSINE = 0.5
 """Coherence below which a voice is two people's, or a part of it noise.
 
-On dev speakers, references of at most 3 s, 948 draws of one speaker's, and as many of which the last third (of two, the half) is another
-speaker's of the same corpus. How many are below:
+On dev speakers, references of at most 3 s, 948 draws of one speaker's, and as many of which the last third (of two,
+the half) is another speaker's of the same corpus. How many are below:
 
                    one speaker   a third of it another's
     2 references   5.3 %         98.6 %
