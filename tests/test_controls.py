@@ -73,7 +73,7 @@ def test_a_guest_is_adopted_and_a_number_is_not_taken_for_a_name(tmp_path: Path)
     can = abilities(encoder(), folder, Heard([]))
     session = Session(42.4, ("Sally", "Rob", "Angus"), can, Guests(weights()))
     session.press("e")
-    assert session.keys.footer().asked == "Whose voice is this? Now guest-1, 3 s heard"
+    assert session.keys.footer().asked == "Whose voice is this? Now guest-1, 4 s heard"
     session.press("enter")
     assert len(Profile(folder, base()).voices) == 3
     session.press("e", *"guest-1", "enter")

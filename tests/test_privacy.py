@@ -191,7 +191,7 @@ def test_no_name_breaks_a_line_or_reaches_a_terminal(
     assert all(line.count("\t") == 2 for line in text["labels"].splitlines())
     assert len(text["labels"].splitlines()) == len(text["plain"].splitlines()) == len(names)
     table = list(csv.reader(text["csv"].splitlines(keepends=True)))
-    assert [len(row) for row in table] == [6] * (1 + len(names))
+    assert [len(row) for row in table] == [7] * (1 + len(names))
     assert not any(row[2].lstrip().startswith(("=", "+", "-", "@")) for row in table[1:])
 
 
