@@ -37,12 +37,15 @@ from torch.nn import functional
 os.environ["KERAS_BACKEND"] = "tensorflow"  # only that converts to LiteRT
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from taught_layer import affine, push_back
+
 from model.augment import augment, change_speed, simulate_rooms
-from model.corpus import Clip, audio_files, held_out, read_audio, read_corpus
+from model.corpus import Clip, learned_from, noise_files, read_audio, read_corpus
 from model.encoder import Encoder, moments
 from model.last_layer import LastLayer, join_layers
-from model.pretrain import halfway_geometry, rivals
+from model.pretrain import rivals
 from model.ship import write_draft
+from model.teacher import unit
 from model.trained import Trained, read_trained, write_trained
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, LivespeakerError
@@ -121,8 +124,7 @@ def ask(teacher: VoiceEncoder, samples: Floats) -> Floats:
 def hear(encoder: Encoder, corpus: Path, speakers: int, rng: np.random.Generator) -> list[Heard]:
     """Training speech through the frame layers and through Resemblyzer."""
     clips = [clip for clip in read_corpus(corpus) if clip.split == "train" and clip.speaker]
-    files = audio_files((corpus if corpus.is_dir() else corpus.parent) / "noise")
-    noises = [read_audio(file) for file in files[: len(files) - len(held_out(files))]]
+    noises = [read_audio(file) for file in learned_from(noise_files(corpus))]
     babblers = [read_audio(clips[i].path) for i in rng.integers(len(clips), size=BABBLERS)]
     rooms, teacher = simulate_rooms(ROOMS, rng), VoiceEncoder("cpu", verbose=False)
     heard: list[Heard] = []
@@ -136,11 +138,6 @@ def hear(encoder: Encoder, corpus: Path, speakers: int, rng: np.random.Generator
         if n % 100 == 0:
             print(f"{n:,} clips, {sum(len(each.sums) for each in heard):,} hops", flush=True)
     return heard
-
-
-def unit(rows: Floats) -> Floats:
-    """Rows of unit length; zeros stay zeros."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-6)
 
 
 class Voices:
@@ -216,23 +213,15 @@ class Student(nn.Module):
         """Moments to embeddings of unit length."""
         return functional.normalize(self.norm((rows - self._mean) / self._deviation @ self.kernel), dim=1)
 
-    @torch.no_grad()
-    def affine(self) -> LastLayer:
-        """The layer with all around it, turned half-way to Resemblyzer's geometry."""
-        geometry, norm = halfway_geometry(self.lesson.numpy()), self.norm
-        factor = (norm.weight * (norm.running_var + norm.eps).rsqrt()).double()
-        kernel = (self.kernel / self._deviation[:, None]).double() * factor
-        bias = norm.bias.double() - norm.running_mean.double() * factor - self._mean.double() @ kernel
-        return kernel.numpy() @ geometry, bias.numpy() @ geometry
+    def last_layer(self) -> LastLayer:
+        """What was learned, without the teacher."""
+        return affine(self.kernel, self.norm, self.lesson, self._mean, self._deviation)
 
 
 def surprise(cosine: torch.Tensor, voice: torch.Tensor, rival: torch.Tensor, layer: Layer, ramp: float) -> torch.Tensor:
     """The cross-entropy of (n, voices * centres) cosines, with so much of the margin and the push; rivals compete."""
     cosine = cosine.view(len(cosine), -1, layer.centres).amax(2)
-    true = cosine.gather(1, voice[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
-    margin = torch.tensor(layer.margin * ramp)
-    pushed = true * margin.cos() - (1 - true.square()).sqrt() * margin.sin()
-    pushed = torch.where(true > -margin.cos(), pushed, true - margin * margin.sin())  # beyond, the cosine turns round
+    pushed = push_back(cosine.gather(1, voice[:, None]), layer.margin * ramp)
     if layer.pushed:
         others = cosine.detach().masked_fill(~rival, -2).scatter(1, voice[:, None], -2)
         nearest = others.topk(min(layer.pushed, cosine.shape[1]), dim=1).indices
@@ -263,7 +252,7 @@ def learn(voices: Voices, layer: Layer, size: int, steps: int, batch: int, rng: 
         optimizer.step()
         if (step + 1) % 100 == 0 or step + 1 == steps:
             print(f"{layer}: step {step + 1} of {steps}, loss {loss.item():.2f}", flush=True)
-    return student.affine()
+    return student.last_layer()
 
 
 def improve(asked: argparse.Namespace) -> None:

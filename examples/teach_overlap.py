@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from model.augment import add_noise, simulate_rooms
-from model.corpus import Clip, audio_files, held_out, read_audio, read_corpus
+from model.corpus import Clip, held_out, noise_files, read_audio, read_corpus
 from model.encoder import Encoder
 from model.overlap import HEARD_HOPS, features
 from stream.clock import SAMPLE_RATE
@@ -134,7 +134,7 @@ def main() -> None:
     asked = parser.parse_args()
     encoder, rng = Encoder.load(), np.random.default_rng(asked.seed)
     gates = int(encoder.weights.network["gates"])
-    clips, files = read_corpus(asked.corpus), audio_files(asked.corpus / "noise")
+    clips, files = read_corpus(asked.corpus), noise_files(asked.corpus)
     kept = set(held_out(files))
     rows = {}
     for split, scenes in (("train", asked.scenes), ("dev", asked.scenes // 3)):

@@ -37,12 +37,12 @@ import torch
 from on_gpu.batches import Batches
 from on_gpu.dice import Dice
 from on_gpu.lessons import Lessons, Speakers
-from on_gpu.recordings import MADE_NOISES, Recording, hear, noises_of
+from on_gpu.recordings import MADE_NOISES, Recording, hear
 from on_gpu.spoil import Features
 from on_gpu.student import LOSSES, Student
 from on_gpu.voices import VARIANTS, Bank
 
-from model.corpus import read_corpus
+from model.corpus import learned_from, noise_files, read_corpus
 from model.trained import Trained, write_trained
 from model.verify import Piece, cut_pieces, make_trials
 from model.weights import SHIPPED, load_weights_folder
@@ -79,7 +79,7 @@ def train(asked: argparse.Namespace) -> None:
     """Decode, ask the teachers, learn, and write the network now and then."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights, variants = load_weights_folder(asked.weights), VARIANTS[: asked.voices]
-    clips, noises = read_corpus(asked.corpus), noises_of(asked.corpus)
+    clips, noises = read_corpus(asked.corpus), learned_from(noise_files(asked.corpus))
     heard = hear(clips, noises, weights)
     if len({recording.clip.speaker for recording in heard.recordings} - {""}) < 2:
         sys.exit(f"expected at least two training speakers with speech in {asked.corpus}, found fewer; give more of it")

@@ -17,7 +17,18 @@ from stream.clock import SAMPLE_RATE
 from stream.errors import FileError
 from stream.text import safe_text, system_reason
 
-__all__ = ["Clip", "audio_files", "held_out", "name_in", "people_in", "read_audio", "read_corpus", "read_test_corpus"]
+__all__ = [
+    "Clip",
+    "audio_files",
+    "held_out",
+    "learned_from",
+    "name_in",
+    "noise_files",
+    "people_in",
+    "read_audio",
+    "read_corpus",
+    "read_test_corpus",
+]
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
 MIN_FOLDER_SPEAKERS = 4  # of a folder layout before two of them are kept for dev: with one there is nobody to confuse
@@ -158,9 +169,20 @@ def audio_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
 
 
+def noise_files(corpus: Path, folder: Path | None = None) -> list[Path]:
+    """The recordings of noise in a folder: `noise` in the corpus unless told; none where there is no folder."""
+    folder = folder or (corpus if corpus.is_dir() else corpus.parent) / NOISE
+    return audio_files(folder) if folder.is_dir() else []
+
+
 def held_out(noises: list[Path]) -> list[Path]:
     """The recordings of noise that `pretrain` does not learn from, for measuring: the last tenth."""
     return noises[len(noises) - len(noises) // 10 :]
+
+
+def learned_from(noises: list[Path]) -> list[Path]:
+    """The others."""
+    return noises[: len(noises) - len(held_out(noises))]
 
 
 def people_in(folder: Path) -> dict[str, list[Path]]:

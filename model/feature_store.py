@@ -29,7 +29,15 @@ from stream.errors import FileError, UsageError, WeightsError
 from stream.mfcc import Mfcc, MfccConfig
 from stream.records import Block
 
-__all__ = ["FeatureStore", "StoreConfig", "build_store", "clip_rows", "mel_filter_bank"]
+__all__ = [
+    "FeatureStore",
+    "StoreConfig",
+    "build_store",
+    "clip_rows",
+    "mel_filter_bank",
+    "to_target_level",
+    "within_silence",
+]
 
 Samples = NDArray[np.float32]
 
@@ -77,6 +85,23 @@ def clip_rows(
     return frames.mfcc, speech_of_rows(samples, config)
 
 
+def to_target_level(samples: Samples) -> Samples:
+    """(n,) at the level that every clip is brought to."""
+    return samples * np.float32(TARGET_RMS / (np.sqrt(np.mean(samples**2)) + 1e-6))
+
+
+def within_silence(speech: NDArray[np.floating]) -> tuple[int, int] | None:
+    """From which row up to which a clip is used, without its silent ends; None if it has too little speech.
+
+    Args:
+        speech: (rows,) how probably each is speech.
+    """
+    (loud,) = np.nonzero(speech > 0.5)
+    if len(loud) < MIN_SPEECH_FRAMES:
+        return None
+    return max(0, int(loud[0]) - EDGE_FRAMES), min(len(speech), int(loud[-1]) + EDGE_FRAMES)
+
+
 class _Worker:
     """What one process needs for every shard: the filter bank, noises, other voices, rooms."""
 
@@ -90,17 +115,15 @@ class _Worker:
         samples = read_audio(clip.path)
         if len(samples) < MIN_SAMPLES:
             return
-        samples = samples * np.float32(TARGET_RMS / (np.sqrt(np.mean(samples**2)) + 1e-6))
+        samples = to_target_level(samples)
         # Judged before noise is added: the network learns to hear the voice where it really is.
         speech = speech_of_rows(samples, self.config.mfcc)
-        first, last, babble = 0, len(speech), self.voices
+        used, babble = within_silence(speech), self.voices
         if clip.corpus == NOISE:
-            speech, babble = np.zeros_like(speech), []
-        else:
-            (loud,) = np.nonzero(speech > 0.5)
-            if len(loud) < MIN_SPEECH_FRAMES:
-                return
-            first, last = max(0, loud[0] - EDGE_FRAMES), min(len(speech), loud[-1] + EDGE_FRAMES)
+            used, speech, babble = (0, len(speech)), np.zeros_like(speech), []
+        if used is None:
+            return
+        first, last = used
         for speed in self.config.speeds:
             spoken = change_speed(samples, speed)
             for copy in range(self.config.copies):

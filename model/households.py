@@ -13,7 +13,7 @@ from pathlib import Path
 
 import soundfile
 
-from model.corpus import NOISE, audio_files, held_out, read_audio, read_test_corpus
+from model.corpus import audio_files, held_out, noise_files, read_audio, read_test_corpus
 from model.simulate import Conversation, Floats, SimulationConfig, condition, simulate, speakers_of, speech_free
 from stream.clock import SAMPLE_RATE
 from stream.errors import FileError, OutputError
@@ -129,8 +129,7 @@ def simulate_corpus(
 
 
 def _noises(corpus: Path, noise: Path | None) -> list[Floats]:
-    folder = noise or (corpus if corpus.is_dir() else corpus.parent) / NOISE
-    files = audio_files(folder) if folder.is_dir() else []
+    files = noise_files(corpus, noise)
     if noise and not files:
         raise FileError(f"expected recordings of noise in {safe_text(str(noise))}, found none; leave --noise out")
     return [read_audio(file) for file in (files if noise else held_out(files))]

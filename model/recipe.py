@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from filelock import FileLock, Timeout
 
-from model.corpus import NOISE, Clip, audio_files, held_out, read_corpus
+from model.corpus import NOISE, Clip, learned_from, noise_files, read_corpus
 from model.feature_store import FeatureStore, StoreConfig, build_store
 from model.made_noise import write_noises
 from model.teacher import read_teacher
@@ -110,8 +110,7 @@ def pretrain(
     # Voices without a name are learned from only through what a teacher says of them.
     train = [clip for clip in clips if clip.split == "train" and (clip.speaker or teacher or network)]
     dev = [clip for clip in clips if clip.split == "dev" and clip.speaker]
-    noises = _noises(corpus, noise)
-    noises = noises[: len(noises) - len(held_out(noises))]  # the rest is for measuring, as the last speakers are
+    noises = learned_from(_noises(corpus, noise))  # the rest is for measuring, as the last speakers are
     # Read when TensorFlow is imported, which is here: it writes to the screen otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -178,8 +177,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _noises(corpus: Path, noise: Path | None) -> list[Path]:
-    folder = noise.resolve() if noise else (corpus if corpus.is_dir() else corpus.parent) / NOISE
-    found = audio_files(folder) if folder.is_dir() else []
+    found = noise_files(corpus, noise.resolve() if noise else None)
     if noise and not found:
         raise FileError(
             f"expected recordings of noise in {noise}, found none; give a folder of audio files, or leave --noise out"

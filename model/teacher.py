@@ -18,7 +18,7 @@ from model.corpus import Clip, name_in
 from stream.errors import FileError
 from stream.text import one_line
 
-__all__ = ["Lessons", "Stretch", "read_teacher"]
+__all__ = ["Lessons", "Stretch", "read_teacher", "unit"]
 
 WINDOW_ROWS = 200  # that the teachers heard at once, in rows of 10 ms, as in examples/ask_teacher.py
 
@@ -63,7 +63,7 @@ class Lessons:
                 # A stretch at the edge of a clip may lie beside all windows: the nearest knows it best.
                 weight = np.maximum(shared, 0.0) if shared.max() > 0 else (shared == shared.max()) * np.float32(n)
                 local += weight.astype(np.float32) @ self._said[at:end].astype(np.float32)
-        return _unit(_unit(local) + self._voices[voice])
+        return unit(unit(local) + self._voices[voice])
 
 
 def read_teacher(
@@ -118,8 +118,8 @@ def read_teacher(
             means[members] -= channel
             heard = np.unique(np.concatenate([asked[i] for i in members]))
             vectors[heard] -= channel
-        said.append(_unit(vectors).astype(np.float16))
-        thought.append(_unit(means))
+        said.append(unit(vectors).astype(np.float16))
+        thought.append(unit(means))
     alike = np.float32(len(teachers) ** -0.5)
     return Lessons(
         np.hstack(said) * np.float16(alike),
@@ -130,7 +130,7 @@ def read_teacher(
     )
 
 
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    # All zeros stay so: a corpus of one voice says nothing.
+def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, d) rows of unit length; all zeros stay so: a corpus of one voice says nothing."""
     unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-6)
     return unit

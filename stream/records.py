@@ -129,7 +129,7 @@ class Turn:
     final: bool  # a final turn is never changed
     named_at: int | None = None  # samples heard, at 16 kHz, when `name` was first told; None where nobody listened
     final_at: int | None = None  # samples heard, at 16 kHz, when it was told as final; None if it is not
-    overlap: bool = False  # a second voice was heard in it; of the turn that goes on, in its last half second
+    overlap: bool = False  # a second voice was heard in it; of the turn that goes on, in its last 2 s
     second: str | None = None  # whose that is: an enrolled person; None where nobody knows
 
     def __str__(self) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.augment import codec, simulate_rooms, telephone
-from model.corpus import Clip, audio_files, held_out, read_audio
-from model.feature_store import EDGE_FRAMES, MIN_SAMPLES, MIN_SPEECH_FRAMES, TARGET_RMS, clip_rows
+from model.corpus import Clip, read_audio
+from model.feature_store import MIN_SAMPLES, clip_rows, to_target_level, within_silence
 from model.made_noise import KINDS, make_noise
 from model.silero import speech_of_rows
 from model.weights import Weights
@@ -36,10 +36,6 @@ class Recording(NamedTuple):
     speech: NDArray[np.uint8]  # (rows,) how probably each 10 ms are speech, of 255
 
 
-def _level(samples: Samples) -> Samples:
-    return samples * np.float32(TARGET_RMS / (np.sqrt(np.mean(samples**2)) + 1e-6))
-
-
 def _to_16_bits(samples: Samples) -> Sound16:
     return np.clip(samples * FULL_SCALE, -32_767, 32_767).astype(np.int16)
 
@@ -53,12 +49,11 @@ def _hear(numbered: tuple[int, Clip]) -> Recording | None:
         return None
     if len(samples) < MIN_SAMPLES:
         return None
-    samples = _level(samples)
+    samples = to_target_level(samples)
     speech = speech_of_rows(samples, MfccConfig())
-    (loud,) = np.nonzero(speech > 0.5)
-    if len(loud) < MIN_SPEECH_FRAMES:
+    if (used := within_silence(speech)) is None:
         return None
-    first, last = max(0, loud[0] - EDGE_FRAMES), min(len(speech), loud[-1] + EDGE_FRAMES)
+    first, last = used
     part = slice(first * HOP, last * HOP + FRAME - HOP)
     rng = np.random.default_rng([3, number])
     way = rng.random()
@@ -67,7 +62,7 @@ def _hear(numbered: tuple[int, Clip]) -> Recording | None:
     else:
         coded = telephone(samples, "GSM610" if way < 0.78 else "ULAW")
     rows = np.round(speech[first:last] * 255).astype(np.uint8)
-    return Recording(clip, _to_16_bits(samples[part]), _to_16_bits(_level(coded)[part]), rows)
+    return Recording(clip, _to_16_bits(samples[part]), _to_16_bits(to_target_level(coded)[part]), rows)
 
 
 def _noise(source: Path | int) -> Sound16:
@@ -79,7 +74,7 @@ def _noise(source: Path | int) -> Sound16:
         except FileError as error:
             print(error)
             samples = np.zeros(0, np.float32)
-    return _to_16_bits(_level(samples[: NOISE_S * SAMPLE_RATE])) if len(samples) else np.zeros(0, np.int16)
+    return _to_16_bits(to_target_level(samples[: NOISE_S * SAMPLE_RATE])) if len(samples) else np.zeros(0, np.int16)
 
 
 def _simulate(seed: int) -> Samples:
@@ -133,10 +128,3 @@ def hear(clips: Sequence[Clip], noises: Sequence[Path], weights: Weights) -> Hea
             list(each("rooms", _simulate, range(ROOMS))),
             list(each("dev", partial(_rows, weights), dev)),
         )
-
-
-def noises_of(corpus: Path) -> list[Path]:
-    """The recordings of noise that are learned from, if there are any."""
-    folder = (corpus if corpus.is_dir() else corpus.parent) / "noise"
-    found = audio_files(folder) if folder.is_dir() else []
-    return found[: len(found) - len(held_out(found))]

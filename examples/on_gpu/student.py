@@ -9,12 +9,12 @@ from ask_teacher import unit
 from numpy.typing import NDArray
 from on_gpu.batches import Batch, Batches
 from on_gpu.dice import Dice
+from taught_layer import affine, push_back
 from torch import nn
 from torch.nn import functional
 
 from model.last_layer import LastLayer, join_layers
 from model.network import NetworkConfig, StepNorm, build_encoder, fused_weights
-from model.pretrain import halfway_geometry
 from model.weights import Weights
 
 CROP_FRAMES = (80, 120, 200, 300)  # by turns
@@ -77,21 +77,11 @@ class Head(nn.Module):
         low = embedding.device.type == "cuda" and len(centres) > 1
         near, far = (x.bfloat16() if low else x for x in (embedding, centres))
         cosine = torch.einsum("nd,kcd->knc", near, far).float().amax(0)  # of the nearest of its centres
-        true = cosine.gather(1, label.clamp_min(0)[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
-        pushed = true * math.cos(margin) - (1 - true * true).sqrt() * math.sin(margin)
-        pushed = torch.where(true > -math.cos(margin), pushed, true - margin * math.sin(margin))
+        pushed = push_back(cosine.gather(1, label.clamp_min(0)[:, None]), margin)
         logits = SCALE * cosine.masked_fill(~rival, -400.0).scatter(1, label.clamp_min(0)[:, None], pushed)
         surprise = functional.cross_entropy(logits, label.clamp_min(0), reduction="none")
         distance = 1 - (unit(embedding @ self.lesson) * lesson).sum(1)
         return (surprise * (label >= 0)).mean(), distance.mean()
-
-    def affine(self, mean: torch.Tensor, deviation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Kernel and bias from pooled values as they are to embeddings half-way to the teachers, of any length."""
-        geometry = torch.from_numpy(halfway_geometry(self.lesson.detach().float().cpu().numpy())).to(mean.device)
-        norm = self.norm
-        factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-        kernel = (self.kernel.double() / deviation[:, None] * factor) @ geometry
-        return kernel, (norm.bias.double() - norm.running_mean.double() * factor) @ geometry - mean @ kernel
 
 
 def unfuse(encoder: keras.Model, fused: dict[str, NDArray[np.floating]], batch: Batch) -> None:
@@ -218,8 +208,7 @@ class Student:
         """Both heads in one."""
         mean = self._norm.moving_mean.value.double()
         deviation = (self._norm.moving_variance.value.double() + self._norm.epsilon).sqrt()
-        with torch.no_grad():
-            layers = [tuple(part.cpu().numpy() for part in head.affine(mean, deviation)) for head in self._heads]
+        layers = [affine(head.kernel, head.norm, head.lesson, mean, deviation) for head in self._heads]
         return join_layers(layers, [1.0] * len(layers), self.pooled(*self._cohort).cpu().numpy(), self.config.embedding)
 
     def fused(self) -> dict[str, NDArray[np.floating]]:
