@@ -117,7 +117,7 @@ class Scenes:
 
 def teach(rows: Rows, gates: int) -> tuple[NDArray[np.float64], float]:
     """The kernel and the bias of a logistic regression; those with two voices weigh as much as those with one."""
-    found = features(rows[0], gates)
+    found = features(rows[0], gates).astype(np.float64)
     mean, deviation = found.mean(axis=0), found.std(axis=0) + 1e-6
     fit = LogisticRegression(C=1e-3, class_weight="balanced", max_iter=500).fit((found - mean) / deviation, rows[1])
     kernel = fit.coef_[0] / deviation

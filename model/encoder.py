@@ -32,6 +32,7 @@ __all__ = [
     "Step",
     "StreamingEncoder",
     "add_up",
+    "mean_and_variance",
     "moments",
 ]
 
@@ -66,19 +67,26 @@ def add_up(hops: Iterable[HopSums]) -> NDArray[np.float64]:
     return total
 
 
-def moments(sums: NDArray[np.floating], gates: int) -> NDArray[np.float32]:
-    """(n, 2 * pooled) what the last layer is given: of every channel the mean, then the deviation.
+def mean_and_variance(sums: NDArray[np.floating], gates: int) -> NDArray[np.float32]:
+    """(n, 2, pooled) of every channel the mean, then the variance, which rounding may leave a little below 0.
 
     Args:
         sums: (n, 1 + gates + 2 * pooled) over any hops.
         gates: how many the network has.
     """
     sums = sums.astype(np.float32, copy=False)  # only adding up many needs more
-    weight = np.maximum(sums[:, 1 : 1 + gates], WEIGHT_FLOOR)
-    # Of every channel the mean, then its square's mean, which becomes the deviation.
-    found: NDArray[np.float32] = sums[:, 1 + gates :].reshape(len(sums), 2, gates, -1) / weight[:, None, :, None]
-    found[:, 1] = np.sqrt(np.maximum(found[:, 1] - np.square(found[:, 0]), 0.0) + VARIANCE_FLOOR)
-    return found.reshape(len(sums), sums.shape[1] - 1 - gates)
+    n, weight = len(sums), np.maximum(sums[:, 1 : 1 + gates], WEIGHT_FLOOR)
+    found: NDArray[np.float32] = sums[:, 1 + gates :].reshape(n, 2, gates, -1) / weight[:, None, :, None]
+    found = found.reshape(n, 2, -1)
+    found[:, 1] -= np.square(found[:, 0])
+    return found
+
+
+def moments(sums: NDArray[np.floating], gates: int) -> NDArray[np.float32]:
+    """(n, 2 * pooled) what the last layer is given of sums: of every channel the mean, then the deviation."""
+    found = mean_and_variance(sums, gates)
+    found[:, 1] = np.sqrt(np.maximum(found[:, 1], 0.0) + VARIANCE_FLOOR)
+    return found.reshape(len(sums), -1)
 
 
 class Step:

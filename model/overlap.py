@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.encoder import WEIGHT_FLOOR, Pooling
+from model.encoder import WEIGHT_FLOOR, Pooling, mean_and_variance
 from model.weights import Weights
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.records import UNKNOWN, Embedding, Turn, guest_number
@@ -51,19 +51,17 @@ class OverlapConfig:
     memory_hops: int = 3_000  # that stand out, that are remembered for turns that are not final
 
 
-def features(sums: NDArray[np.floating], gates: int) -> NDArray[np.float64]:
+def features(sums: NDArray[np.floating], gates: int) -> NDArray[np.float32]:
     """(n, gates + 2 * pooled) the gates, then every channel's mean, then its deviation, of (n, n_sums) pooling sums.
 
     Args:
         sums: of any hops; see `Pooling`.
         gates: how many the network has.
     """
-    sums = np.asarray(sums, np.float64)
-    weight = np.maximum(sums[:, 1 : 1 + gates], WEIGHT_FLOOR)
-    mean, square = (sums[:, 1 + gates :].reshape(len(sums), 2, gates, -1) / weight[:, None, :, None]).swapaxes(0, 1)
-    deviation = np.sqrt(np.maximum(square - np.square(mean), 0.0))
+    found = mean_and_variance(sums, gates)
+    found[:, 1] = np.sqrt(np.maximum(found[:, 1], 0.0))
     share = sums[:, 1 : 1 + gates] / np.maximum(sums[:, :1], WEIGHT_FLOOR)
-    return np.concatenate([share, mean.reshape(len(sums), -1), deviation.reshape(len(sums), -1)], axis=1)
+    return np.concatenate([share, found.reshape(len(sums), -1)], axis=1, dtype=np.float32)
 
 
 class Overlaps:
@@ -77,7 +75,7 @@ class Overlaps:
     def __init__(self, weights: Weights, config: OverlapConfig | None = None) -> None:
         self.config = config or OverlapConfig()
         self._taught, self._gates = weights.overlap(), int(weights.network["gates"])
-        self._last = np.zeros((HEARD_HOPS, Pooling(weights).n_sums))  # sums of single hops, a ring
+        self._last = np.zeros((HEARD_HOPS, Pooling(weights).n_sums), np.float32)  # sums of single hops, a ring
         self._hops = 0
         self._usual: deque[float] = deque(maxlen=self.config.usual_hops)  # log-odds of the last hops of speech
         # Starts of the hops that stand out, and how much is left over; less than 0 is enough around a change.
