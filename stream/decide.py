@@ -10,6 +10,7 @@ needs no window, and makes a change likelier.
 import copy
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +57,7 @@ class DecisionConfig:
 _ONE_HOP = np.array([1])
 
 
-@dataclass(frozen=True, slots=True)
-class _Hop:
+class _Hop(NamedTuple):  # ten are made at every hop, and a frozen dataclass takes three times as long
     """One hop, decided: whose it is if it is speech."""
 
     start: int
@@ -104,8 +104,16 @@ class _Step:
     """One hop, not decided: how the best cover that ends there with each voice goes back."""
 
     scores: Scores
-    length: NDArray[np.intp]  # (n,) hops of its last window
-    origin: NDArray[np.intp]  # (n,) the voice before that
+    speaking: bool
+    hops: NDArray[np.intp]  # (windows,) that the last window may span
+    best: NDArray[np.intp]  # (windows,) the likeliest voice before it
+    stays: NDArray[np.bool_]  # (windows, n) whether each voice rather goes on than takes over from that one
+    row: NDArray[np.intp]  # (n,) which window
+
+    def back(self, voice: int) -> tuple[int, int]:
+        """Hops of the last window of a voice, and the voice before it."""
+        row = self.row.item(voice)
+        return self.hops.item(row), voice if self.stays.item(row, voice) else self.best.item(row)
 
 
 class Decide:
@@ -119,6 +127,9 @@ class Decide:
         self.config = config or DecisionConfig()
         (self._used,) = np.nonzero(np.array(self.config.evidence))
         self._hops = np.array(self.config.window_hops)[self._used]
+        # Log probability that a voice goes on, and that another one takes over, at a hop of silence and of speech.
+        changes = np.array([self.config.change_pause, self.config.change_speech])
+        self._stay, self._change = np.log1p(-changes), np.log(changes)
         self._weights = np.array(self.config.evidence)[self._used, None]
         self.current: Turn | None = None  # who speaks now; `final` says that the name is settled
         # Log probability of the best cover up to each of the last hops that ends with each voice, the newest last.
@@ -153,26 +164,22 @@ class Decide:
     def _step(self, scores: Scores) -> None:
         config, n = self.config, len(scores.names)
         if self._belief is None:
-            self._prior = np.log(_prior(n, config.unknown_guess))
-            self._belief = np.tile(self._prior, (max(config.window_hops), 1))
+            prior = np.log(_prior(n, config.unknown_guess))
+            self._switch = self._change[:, None] + prior
+            self._belief = np.tile(prior, (self._hops[-1], 1))
         speaking = scores.speech >= config.speech
         self._quiet = 0 if speaking else self._quiet + 1
         self._fresh = 0 if self._quiet >= config.fresh_hops else self._fresh + 1
-        change = config.change_speech if speaking else config.change_pause
         hops, evidence = self._windows(scores.llr) if speaking else (_ONE_HOP, 0.0)
         # Of every window (rows) and voice: the best cover before it goes on, or the best of all gives way to another.
         before = self._belief[-hops]
-        best = before.argmax(axis=1)[:, None]
-        stay = before + np.log1p(-change)
-        switch = np.take_along_axis(before, best, axis=1) + np.log(change) + self._prior
+        stay = before + self._stay[int(speaking)]
+        switch = before.max(axis=1, keepdims=True) + self._switch[int(speaking)]
         total = np.maximum(stay, switch) + evidence
-        voices = np.arange(n)
-        row = total.argmax(axis=0)
-        origin = np.where(stay >= switch, voices, best)[row, voices]
-        belief = total[row, voices]
+        belief = total.max(axis=0)
+        self._waiting.append(_Step(scores, speaking, hops, before.argmax(axis=1), stay >= switch, total.argmax(axis=0)))
         # Only differences matter, and days of logarithms do not fit.
         self._belief = np.concatenate([self._belief[1:], belief[None]]) - belief.max()
-        self._waiting.append(_Step(scores, hops[row], origin))
 
     def _windows(self, llr: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
         # Hops and evidence of the windows that fit between the last pause, where they begin anew, and this hop; the
@@ -190,11 +197,10 @@ class Decide:
         for step in reversed(self._waiting):
             if left == 0:  # here a window ends
                 state = origin
-                left, origin = int(step.length[state]), int(step.origin[state])
+                left, origin = step.back(state)
             left -= 1
-            speaking = step.scores.speech >= self.config.speech
-            probability = float(step.scores.probabilities[state])
-            hops.append(_Hop(step.scores.start, speaking, step.scores.names[state], probability))
+            scores = step.scores
+            hops.append(_Hop(scores.start, step.speaking, scores.names[state], scores.probabilities.item(state)))
         return hops[::-1]
 
     def _decide(self, hop: _Hop) -> list[Turn]:
