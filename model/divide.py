@@ -5,9 +5,9 @@ answers somebody at once may go on under that name. What was said in the 3 s bef
 tells one voice from two. The least alike moment of a turn divides it, and so on in both parts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Reversible, Sequence
 from dataclasses import replace
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,10 @@ Called = tuple[str, float]
 """What a part of a turn is called, and how probably that is right, in [0, 1]."""
 
 
-def within(hops: Iterable[Embedding], turn: Turn) -> list[Embedding]:
-    """The hops that begin in a turn."""
-    return [hop for hop in hops if turn.start <= hop.start < turn.end]
+def within(hops: Reversible[Embedding], turn: Turn) -> list[Embedding]:
+    """The hops that begin in a turn, of some in their order; those after it are few, those before it not looked at."""
+    since = [*takewhile(lambda hop: hop.start >= turn.start, reversed(hops))]
+    return [hop for hop in reversed(since) if hop.start < turn.end]
 
 
 def divide(sums: NDArray[np.float64], pooling: Pooling, weights: Weights) -> list[slice]:

@@ -197,9 +197,11 @@ class Pooling:
     Args:
         weights: the network.
         windows: their lengths in hops, ascending; each is 5 times a power of two.
+        speech: mean probability of speech in a hop, below which its vectors are zeros: nobody asks for them.
     """
 
-    def __init__(self, weights: Weights, windows: Sequence[int] = WINDOW_HOPS) -> None:
+    def __init__(self, weights: Weights, windows: Sequence[int] = WINDOW_HOPS, speech: float = 0.0) -> None:
+        self._speech = speech
         self._kernel, self._bias = weights.dense
         self._gates = int(weights.network["gates"])
         self._step_s = int(weights.network["stride"]) * weights.mfcc.hop_length / SAMPLE_RATE
@@ -239,7 +241,11 @@ class Pooling:
             ring[at] = total
             sums.append(total := both)
         self._hops += 1
-        vectors, seconds = self.embed(np.array([sums[i] for i in self._wanted]))
+        wanted = np.array([sums[i] for i in self._wanted])
+        if hop.speech >= self._speech:
+            vectors, seconds = self.embed(wanted)
+        else:
+            vectors, seconds = np.zeros((len(wanted), self.size), np.float32), self._seconds(wanted)
         return [Embedding(hop.start, vectors, seconds, hop.speech, sums=hop.sums)]
 
     def flush(self) -> list[Embedding]:
@@ -256,13 +262,16 @@ class Pooling:
             (n, d) vectors of unit length, zeros where there is less than 0.1 s of speech, and (n,) the
             seconds of speech behind each.
         """
-        seconds = sums[:, 0].astype(np.float32) * np.float32(self._step_s)
+        seconds = self._seconds(sums)
         if (seconds < MIN_SPEECH_S).all():  # silence costs nothing
             return np.zeros((len(sums), self.size), np.float32), seconds
         values = moments(sums, self._gates) @ self._kernel + self._bias
         vectors: NDArray[np.float32] = values / np.sqrt(np.vecdot(values, values))[:, None]
         vectors[seconds < MIN_SPEECH_S] = 0.0
         return vectors, seconds
+
+    def _seconds(self, sums: NDArray[np.floating]) -> NDArray[np.float32]:
+        return sums[:, 0].astype(np.float32) * np.float32(self._step_s)
 
 
 class StreamingEncoder:
@@ -317,9 +326,9 @@ class Encoder:
         """A fresh feature stage."""
         return Mfcc(self.weights.mfcc, self.weights.mel)
 
-    def stream(self) -> StreamingEncoder:
-        """A fresh encoder stage."""
-        return StreamingEncoder(FrameLayers(self.weights), Pooling(self.weights))
+    def stream(self, speech: float = 0.0) -> StreamingEncoder:
+        """A fresh encoder stage; for `speech` see `Pooling`."""
+        return StreamingEncoder(FrameLayers(self.weights), Pooling(self.weights, speech=speech))
 
     def hops(self, samples: NDArray[np.floating], *, sample_rate: int) -> list[HopSums]:
         """The pooling sums of a whole recording, from which any part of it can be embedded.

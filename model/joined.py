@@ -94,8 +94,8 @@ def stages_of(
 
     return Stages(
         encoder.mfcc,
-        encoder.stream,
-        lambda: scorer_of(voices(), weights, learned()),
+        lambda: encoder.stream(config.speech),
+        lambda: scorer_of(voices(), weights, learned(), config.speech),
         lambda: Decide(config),
         confirm=confirm,
         guests=lambda: Introduce(guests, voices(), weights),

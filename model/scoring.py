@@ -136,9 +136,13 @@ class Scorer:
         voices: the enrolled people; may be empty, then everybody is unknown.
         weights: what made the embeddings.
         head: what fine-tuning learned of some of them.
+        speech: mean probability of speech in a hop, below which nobody is judged.
     """
 
-    def __init__(self, voices: Sequence[Voice], weights: Weights, head: Head | None = None) -> None:
+    def __init__(
+        self, voices: Sequence[Voice], weights: Weights, head: Head | None = None, speech: float = 0.0
+    ) -> None:
+        self._speech = speech
         self.names = (*(voice.name for voice in voices), UNKNOWN)
         self._judge = judge_of(voices, weights, head) if voices else None
 
@@ -151,7 +155,7 @@ class Scorer:
     def push(self, embedding: Embedding) -> list[Scores]:
         """One record."""
         llr = np.zeros((len(embedding.vectors), len(self.names)), np.float32)
-        if self._judge is not None and embedding.speech_s[-1] >= LEAST_S:
+        if self._judge is not None and embedding.speech_s[-1] >= LEAST_S and embedding.speech >= self._speech:
             llr[:, :-1] = self._judge.llr(embedding.vectors, embedding.speech_s)
         # The longest window has heard the most since the last pause.
         probabilities = posterior(llr[-1, :-1], UNKNOWN_PRIOR).astype(np.float32)

@@ -38,10 +38,11 @@ class WindowScorer:
         voices: the enrolled people.
         weights: what made the embeddings.
         head: the base model.
+        speech: mean probability of speech in a hop, below which nobody is judged.
     """
 
-    def __init__(self, voices: Sequence[Voice], weights: Weights, head: WindowHead) -> None:
-        self._scorer, self._opinion = Scorer(voices, weights), head.opinion
+    def __init__(self, voices: Sequence[Voice], weights: Weights, head: WindowHead, speech: float = 0.0) -> None:
+        self._scorer, self._opinion, self._speech = Scorer(voices, weights, speech=speech), head.opinion, speech
         self.names = self._scorer.names
         self._ask, self._shape = head.open()
         self._mfcc = Mfcc(features(self._shape[-1]), head.mel)
@@ -62,7 +63,7 @@ class WindowScorer:
         """One record."""
         rows = self._window(embedding)
         scored = self._scorer.push(embedding)
-        if len(rows) < MIN_ROWS or not self._known:
+        if len(rows) < MIN_ROWS or not self._known or embedding.speech < self._speech:
             return scored
         said = self._ask(window_of(rows, self._shape))[self._outputs]
         [scores] = scored
@@ -88,8 +89,10 @@ class WindowScorer:
         return self._rows[len(self._rows) - n :]
 
 
-def scorer_of(voices: Sequence[Voice], weights: Weights, head: Head | WindowHead | None) -> Scorer | WindowScorer:
-    """The stage that scores people with the head that their profile has."""
+def scorer_of(
+    voices: Sequence[Voice], weights: Weights, head: Head | WindowHead | None, speech: float = 0.0
+) -> Scorer | WindowScorer:
+    """The stage that scores people, in hops with so much speech, with the head that their profile has."""
     if isinstance(head, WindowHead):
-        return WindowScorer(voices, weights, head)
-    return Scorer(voices, weights, head)
+        return WindowScorer(voices, weights, head, speech)
+    return Scorer(voices, weights, head, speech)

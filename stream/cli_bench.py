@@ -104,12 +104,12 @@ def _watched(encoder: "Encoder", known: "Profile", watch: "Stopwatch") -> "Stage
     plain, weights = stages_of(encoder, known), encoder.weights
 
     def watched(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *told: watch.timed(name, make(*told))
+        return lambda *told, **named: watch.timed(name, make(*told, **named))
 
     def encode() -> StreamingEncoder:
         layers, pooling = (
             watched("frame layers", FrameLayers)(weights),
-            watched("pooling, last layer", Pooling)(weights),
+            watched("pooling, last layer", Pooling)(weights, speech=plain.decide().config.speech),
         )
         return StreamingEncoder(layers, pooling)
 

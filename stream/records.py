@@ -100,7 +100,7 @@ class Embedding:
     """One hop's voice embeddings, one row per window length, all windows ending with this hop."""
 
     start: int  # first sample of the hop, at 16 kHz
-    vectors: FloatArray  # (n_windows, d), unit length; zeros where a window holds no speech
+    vectors: FloatArray  # (n_windows, d), unit length; zeros where there is no speech, or nobody asks
     speech_s: FloatArray  # (n_windows,) seconds of speech behind each vector
     speech: float  # mean probability of speech within the hop alone, in [0, 1]
     samples: FloatArray | None = None  # (n,) the hop's sound, n = 1,600 or less at the end; None if nobody put it there

@@ -11,6 +11,7 @@ import pytest
 import soundfile as sf
 import soxr
 
+from model.joined import stages_of
 from model.profile import Profile
 from model.scoring import Scorer
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
@@ -190,6 +191,33 @@ def test_sound_at_48_khz_has_the_names_that_it_has_at_16_khz(three_turns: np.nda
     for one, other in zip(low, high, strict=True):
         assert abs(one.start - other.start) <= 2 * HOP_SAMPLES
         assert abs(one.end - other.end) <= 2 * HOP_SAMPLES
+
+
+def test_a_hop_that_is_no_speech_is_neither_embedded_nor_judged_and_no_turn_misses_it(three_turns: np.ndarray) -> None:
+    least, rows = DecisionConfig().speech, encoder().mfcc().push(Block(0, three_turns))
+    every, some = (
+        [e for each in rows for e in stage.push(each)] for stage in (encoder().stream(), encoder().stream(least))
+    )
+    scorer, sparing = Scorer(voices(), weights()), Scorer(voices(), weights(), speech=least)
+    spared = 0
+    for one, other in zip(every, some, strict=True):
+        np.testing.assert_array_equal(one.speech_s, other.speech_s)
+        (was,), (now,) = scorer.push(one), sparing.push(other)
+        if other.speech < least:
+            spared += was.llr.any()
+            assert not other.vectors.any()
+            assert not now.llr.any()
+        else:
+            np.testing.assert_array_equal(one.vectors, other.vectors)
+            np.testing.assert_array_equal(was.llr, now.llr)
+    assert spared > 5
+    made = stages_of(encoder(), voices())
+    all_of_it = replace(
+        stages_of(encoder(), voices()), encoder=encoder().stream, scorer=lambda: Scorer(voices(), weights())
+    )
+    assert recognize(blocks(three_turns, 1_600), made_of=made) == recognize(
+        blocks(three_turns, 1_600), made_of=all_of_it
+    )
 
 
 def test_renaming_two_speakers_swaps_their_scores_and_turns(three_turns: np.ndarray) -> None:
