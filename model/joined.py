@@ -87,18 +87,18 @@ def stages_of(
     def learned() -> Head | WindowHead | None:
         return people.head if isinstance(people, Profile) else head
 
-    def confirm() -> Confirm:
+    def layers() -> Head | None:
         # A base model of the user's hears windows of sound: what a whole turn says is left to the cohort.
-        layers = learned()
-        return Confirm(voices(), weights, None if isinstance(layers, WindowHead) else layers, sure)
+        own = learned()
+        return None if isinstance(own, WindowHead) else own
 
     return Stages(
         encoder.mfcc,
         lambda: encoder.stream(config.speech),
         lambda: scorer_of(voices(), weights, learned(), config.speech),
         lambda: Decide(config),
-        confirm=confirm,
+        confirm=lambda: Confirm(voices(), weights, layers(), sure),
         guests=lambda: Introduce(guests, voices(), weights),
-        overlaps=lambda: Overlaps(weights),
+        overlaps=lambda: Overlaps(voices(), weights, layers()),
         changed=people.refresh if isinstance(people, Profile) else lambda: False,
     )

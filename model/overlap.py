@@ -5,31 +5,41 @@ logistic regression. It was taught on mixtures of two training speakers by `exam
 network, and lies beside it. Noise and some voices sound like two all the time: what counts is how far half a second
 stands out of the last half minute of speech. Only what stands out far is told, since most of a conversation is no
 overlap, and a mark that is mostly wrong would be worse than none. People talk over each other mostly where one takes
-over from the other: there less is enough, and the second voice is the other one's, in both turns. The name is given
-where that is somebody who is enrolled. Of any other second voice nothing tells whose it is.
+over from the other: there less is enough, unless somebody falls silent, and the second voice is the other one's. Where
+nobody takes over, somebody who is enrolled is the second where a second of the turn is surely theirs.
 
-Area under the curve on half seconds of dev speakers, mixed and spoilt as in the teaching: 0.900. On conversations (see
-`model/simulate.py`) of the half that these settings were not chosen on, 22 of 48 times when two spoke at once for 0.3 s
-or more were marked, 32 of 44 marked turns had two voices, and 16 of 21 second names were right. The settings were
-chosen with the weights of 2026-11-24 (16 of 48, 19 of 38 and 10 of 17). In an hour without speech no turn was marked.
+Area under the curve on half seconds of dev speakers, mixed and spoilt as in the teaching: 0.907. On 64 conversations
+(see `model/simulate.py`) of the half that these settings were not chosen on, 87 of 193 times when two spoke at once for
+0.3 s or more were marked, 107 of 152 marked turns had two voices, and 50 of 67 second names were right; on the other
+half 80 of 182, 105 of 135 and 46 of 58. In an hour without speech no turn was marked.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.encoder import WEIGHT_FLOOR, Pooling, mean_and_variance
+from model.encoder import WEIGHT_FLOOR, WINDOW_HOPS, Pooling, mean_and_variance
+from model.head import Head
+from model.scoring import judge_of
+from model.voices import Voice
 from model.weights import Weights
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
-from stream.records import UNKNOWN, Embedding, Turn, guest_number
+from stream.records import Embedding, Turn
 
 __all__ = ["OverlapConfig", "Overlaps", "features"]
 
 HEARD_HOPS = 5
 """Hops that are heard together."""
+
+MIDDLE = HEARD_HOPS // 2 * HOP_SAMPLES
+"""Samples from the start of the middle one of them to that of the last."""
+
+SECOND = WINDOW_HOPS.index(SAMPLE_RATE // HOP_SAMPLES)
+"""The row of an embedding that spans a second."""
 
 SHOWN = 2 * SAMPLE_RATE
 """Samples for which the turn that goes on stays marked."""
@@ -39,15 +49,17 @@ SHOWN = 2 * SAMPLE_RATE
 class OverlapConfig:
     """When two people speak at once."""
 
-    over: float = 3.0  # natural log-odds above what is usual, from which half a second holds two voices
+    over: float = 4.0  # natural log-odds above what is usual, from which half a second holds two voices
     least: float = 2.0  # log-odds at least: where all is quiet and clear, little is unusual
-    change: float = 1.0  # by which both may be less around a change of voice without a pause
-    change_hops: tuple[int, int] = (-5, 7)  # that are around it, from the first to one past the last
+    change: float = 2.25  # by which both may be less around a change of voice without a pause
+    change_hops: int = 7  # of either turn, that are around it
     pause_hops: int = 2  # between the two voices there, at most
+    unbroken: float = 0.7  # mean probability of speech of each hop of the half second, from which that is so
     usual: float = 0.9  # the quantile of the last log-odds that is usual: noise and some voices raise them all
     usual_hops: int = 300  # of speech, that tell what is usual
     enough_hops: int = 30  # of them, below which nothing is marked
     speech: float = 0.5  # mean probability from which a hop is speech
+    named: float = 2.0  # natural-log likelihood ratio from which a second voice that takes nothing over has its name
     memory_hops: int = 3_000  # that stand out, that are remembered for turns that are not final
 
 
@@ -68,18 +80,29 @@ class Overlaps:
     """Marks the turns of one unbroken stretch of sound.
 
     Args:
+        people: who is enrolled.
         weights: the network, and what was taught on it; of weights without that, no turn is marked.
+        head: what fine-tuning learned of some of them.
         config: when two people speak at once.
     """
 
-    def __init__(self, weights: Weights, config: OverlapConfig | None = None) -> None:
+    def __init__(
+        self, people: Sequence[Voice], weights: Weights, head: Head | None = None, config: OverlapConfig | None = None
+    ) -> None:
         self.config = config or OverlapConfig()
+        self._names = [voice.name for voice in people]
+        self._judge = judge_of(people, weights, head) if people else None
         self._taught, self._gates = weights.overlap(), int(weights.network["gates"])
         self._last = np.zeros((HEARD_HOPS, Pooling(weights).n_sums), np.float32)  # sums of single hops, a ring
+        self._speech = np.zeros(HEARD_HOPS)  # theirs, likewise
         self._hops = 0
-        self._usual: deque[float] = deque(maxlen=self.config.usual_hops)  # log-odds of the last hops of speech
-        # Starts of the hops that stand out, and how much is left over; less than 0 is enough around a change.
+        self._two: deque[float] = deque(maxlen=2)  # log-odds of the last two half seconds that end with speech
+        self._usual: deque[float] = deque(maxlen=self.config.usual_hops)  # their means
+        # Of the half seconds that stand out, the middle hop's start and how much is left over; less than 0 is enough
+        # around a change.
         self._out: deque[tuple[int, float]] = deque(maxlen=self.config.memory_hops)
+        # Starts of the seconds that end with one that is enough anywhere, who is surely heard there, and how surely.
+        self._clear: deque[tuple[int, float, str]] = deque(maxlen=self.config.memory_hops)
         self._before: Turn | None = None  # the last final turn
         self.current: Turn | None = None  # who speaks now
 
@@ -91,10 +114,15 @@ class Overlaps:
             turns: what was decided with this hop.
             current: who speaks now.
         """
-        self._last[self._hops % HEARD_HOPS] = 0.0 if embedding.sums is None else embedding.sums
+        at = self._hops % HEARD_HOPS
+        self._last[at], self._speech[at] = 0.0 if embedding.sums is None else embedding.sums, embedding.speech
         self._hops += 1
-        if embedding.speech >= self.config.speech and (over := self._over()) >= -self.config.change:
-            self._out.append((embedding.start, over))
+        enough = -self.config.change if self._speech.min() >= self.config.unbroken else 0.0
+        if embedding.speech >= self.config.speech and (over := self._over()) >= enough:
+            self._out.append((embedding.start - MIDDLE, over))
+            if over >= 0:
+                start = embedding.start + HOP_SAMPLES - SAMPLE_RATE
+                self._clear += [(start, *each) for each in self._heard(embedding) if each[0] >= self.config.named]
         out = self.flush(turns, current)
         self.current = current and self._marked(current, None, since=embedding.start - SHOWN)
         return out
@@ -114,23 +142,30 @@ class Overlaps:
         return out
 
     def _marked(self, turn: Turn, after: Turn | None, since: int = 0) -> Turn:
-        overlap, second = self._most(max(since, turn.start), turn.end) >= 0, None
-        for first, then in ((self._before, turn), (turn, after)):
-            if first and then and self._both_at_change(first, then, since):
+        since, near = max(since, turn.start), self.config.change_hops * HOP_SAMPLES
+        overlap, second = self._most(since, turn.end) >= 0, None
+        for first, then, start, end in (
+            (self._before, turn, turn.start, turn.start + near),
+            (turn, after, turn.end - near, turn.end),
+        ):
+            if not (first and then and self._takes_over(first, then)):
+                continue
+            if self._most(max(since, start), min(end, turn.end)) >= -self.config.change:
                 other = then if first is turn else first
-                known = other.name != UNKNOWN and guest_number(other.name) is None
-                overlap, second = True, second or (other.name if known else None)
-        return replace(turn, overlap=overlap, second=second)
+                overlap, second = True, second or (other.name if other.name in self._names else None)
+        return replace(turn, overlap=overlap, second=second or self._within(turn, since))
 
-    def _both_at_change(self, first: Turn, then: Turn, since: int) -> bool:
-        # Whether two voices were heard where one person takes over from another without a pause.
-        if first.name == then.name or not 0 <= then.start - first.end <= self.config.pause_hops * HOP_SAMPLES:
-            return False
-        start, end = (then.start + hops * HOP_SAMPLES for hops in self.config.change_hops)
-        return self._most(max(since, start), end) >= -self.config.change
+    def _within(self, turn: Turn, since: int) -> str | None:
+        # Who else is surely heard in a second that holds nothing but the turn.
+        recent = takewhile(lambda clear: clear[0] >= since, reversed(self._clear))
+        inside = [(llr, name) for start, llr, name in recent if start + SAMPLE_RATE <= turn.end and name != turn.name]
+        return max(inside)[1] if inside else None
+
+    def _takes_over(self, first: Turn, then: Turn) -> bool:
+        return first.name != then.name and 0 <= then.start - first.end <= self.config.pause_hops * HOP_SAMPLES
 
     def _most(self, start: int, end: int) -> float:
-        # How much is left over of what ends with the hops between two samples.
+        # How much is left over of the half seconds whose middle lies between two samples.
         most = -np.inf
         for at, over in reversed(self._out):
             if at < start:
@@ -139,12 +174,20 @@ class Overlaps:
                 most = max(most, over)
         return most
 
+    def _heard(self, embedding: Embedding) -> list[tuple[float, str]]:
+        # How surely everybody is heard in the last second.
+        if self._judge is None:
+            return []
+        (llr,) = self._judge.llr(embedding.vectors[SECOND, None], embedding.speech_s[SECOND, None]).tolist()
+        return list(zip(llr, self._names, strict=True))
+
     def _over(self) -> float:
-        # How much the log-odds of this hop are over what is asked for.
+        # How much the log-odds of this half second, and the one before it, are over what is asked for.
         if self._taught is None:
             return -np.inf
         kernel, bias = self._taught
-        log_odds = float(features(self._last.sum(axis=0)[None], self._gates)[0] @ kernel) + bias
+        self._two.append(float(features(self._last.sum(axis=0)[None], self._gates)[0] @ kernel) + bias)
+        log_odds = sum(self._two) / len(self._two)
         self._usual.append(log_odds)
         over = log_odds - self.config.least
         if over < -self.config.change or len(self._usual) < self.config.enough_hops:

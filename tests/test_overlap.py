@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from model.encoder import Pooling
-from model.overlap import OverlapConfig, Overlaps, features
+from model.overlap import HEARD_HOPS, OverlapConfig, Overlaps, features
+from model.scoring import centroid
 from model.weights import load_weights_folder
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import WeightsError
 from stream.outputs import JsonLines
 from stream.recognizer import Stages
 from stream.records import UNKNOWN, Block, Embedding, Turn
-from tests.talk import blocks, conversation, final, recognize, stages, voices, weights
+from tests.talk import blocks, conversation, encoder, final, recognize, stages, voices, weights
 
 BEFORE = conversation(0, 15)  # Sally, Rob and Angus take turns: it must know what is usual
 SALLY, ROB = conversation(0.8, 3.3), conversation(5.9, 8.4)
@@ -38,7 +39,8 @@ def taken_over() -> np.ndarray:
 
 
 def marked(people: list | None = None) -> Stages:
-    return replace(stages(people), overlaps=lambda: Overlaps(weights()))
+    known = voices() if people is None else people
+    return replace(stages(known), overlaps=lambda: Overlaps(known, weights()))
 
 
 def at(turns: list[Turn], second: float) -> list[Turn]:
@@ -58,21 +60,19 @@ def test_who_takes_turns_is_never_marked() -> None:
     assert not [turn for turn in turns if turn.overlap]
 
 
-def test_who_takes_over_before_the_other_has_ended_is_named_in_both_turns() -> None:
-    *before, sally, rob = final(recognize([Block(0, taken_over())], made_of=marked()))
-    assert [(turn.name, turn.overlap, turn.second) for turn in (sally, rob)] == [
-        ("Sally", True, "Rob"),
-        ("Rob", True, "Sally"),
-    ]
-    assert not [turn for turn in before if turn.overlap or turn.second]
+def test_who_takes_over_before_the_other_has_ended_speaks_with_them() -> None:
+    *before, rob = final(recognize([Block(0, taken_over())], made_of=marked()))
+    assert (rob.name, rob.overlap, rob.second) == ("Rob", True, "Sally")
+    assert not [turn for turn in before[:-1] if turn.overlap or turn.second]
 
 
 class Scripted(Overlaps):
-    """Hears two voices in hops that are told."""
+    """Hears two voices in half seconds that are told by the hop in their middle."""
 
     def __init__(self, out: dict[int, float]) -> None:
-        super().__init__(weights())
-        self._told, self._at = out, 0
+        ann, bo, _ = voices()
+        super().__init__([replace(ann, name="Ann"), replace(bo, name="Bo")], weights())
+        self._told, self._at = {middle + HEARD_HOPS // 2: over for middle, over in out.items()}, 0
 
     def _over(self) -> float:
         self._at += 1
@@ -83,36 +83,75 @@ def spoken(first: int, end: int, name: str, *, over: bool = True) -> Turn:
     return Turn(first * HOP_SAMPLES, end * HOP_SAMPLES, name, 0.9, final=over)
 
 
-def heard(stage: Overlaps, hops: int, told: dict[int, tuple[list[Turn], Turn | None]]) -> list[Turn]:
-    """What a stage makes of so many hops of speech, with turns and who speaks from then on."""
+def heard(
+    stage: Overlaps,
+    hops: int,
+    told: dict[int, tuple[list[Turn], Turn | None]],
+    unsure: tuple[int, ...] = (),
+    voice: np.ndarray | None = None,
+) -> list[Turn]:
+    """What a stage makes of so many hops of speech, some hardly, with turns and who speaks from then on."""
+    vectors = np.zeros((4, encoder().size), np.float32) if voice is None else np.tile(voice, (4, 1))
     turns, current = [], None
     for at in range(hops):
         decided, current = told.get(at, ([], current))
-        hop = Embedding(at * HOP_SAMPLES, np.zeros((4, 1)), np.zeros(4), 1.0, sums=np.zeros(Pooling(weights()).n_sums))
+        speech, sums = 0.6 if at in unsure else 1.0, np.zeros(Pooling(weights()).n_sums)
+        hop = Embedding(at * HOP_SAMPLES, vectors, np.ones(4), speech, sums=sums)
         turns += stage.push(hop, decided, current)
     return turns
 
 
 CHANGE, OVER = -OverlapConfig().change + 0.1, 0.1
 ANN, BO = spoken(0, 50, "Ann"), spoken(50, 90, "Bo")
+NOT = False, None
 SAID = {60: ([ANN], replace(BO, final=False)), 100: ([BO], None)}
 
 
 @pytest.mark.parametrize(
     ("out", "expected"),
     [
-        ({}, [(False, None), (False, None)]),
-        ({52: CHANGE}, [(True, "Bo"), (True, "Ann")]),
-        ({30: CHANGE, 75: CHANGE}, [(False, None), (False, None)]),  # it takes more away from a change
-        ({30: OVER}, [(True, None), (False, None)]),  # and then nobody knows whose it is
-        ({30: OVER, 52: CHANGE}, [(True, "Bo"), (True, "Ann")]),
-        ({62: CHANGE}, [(False, None), (False, None)]),  # the first was final by then
+        ({}, [NOT, NOT]),
+        ({49: CHANGE}, [(True, "Bo"), NOT]),  # each turn is marked by what lies in it
+        ({50: CHANGE}, [NOT, (True, "Ann")]),
+        ({49: CHANGE, 50: CHANGE}, [(True, "Bo"), (True, "Ann")]),
+        ({43: CHANGE, 56: CHANGE}, [(True, "Bo"), (True, "Ann")]),
+        ({42: CHANGE, 57: CHANGE}, [NOT, NOT]),  # it takes more away from a change
+        ({30: OVER}, [(True, None), NOT]),  # and then nobody knows whose it is
+        ({30: OVER, 50: CHANGE}, [(True, None), (True, "Ann")]),
     ],
 )
 def test_around_a_change_less_is_enough_and_the_other_is_named(
     out: dict[int, float], expected: list[tuple[bool, str | None]]
 ) -> None:
     assert [(turn.overlap, turn.second) for turn in heard(Scripted(out), 110, SAID)] == expected
+
+
+@pytest.mark.parametrize(
+    ("over", "unsure", "expected"), [(CHANGE, 53, True), (CHANGE, 54, False), (CHANGE, 58, False), (OVER, 54, True)]
+)
+def test_where_somebody_falls_silent_less_is_not_enough(over: float, unsure: int, expected: bool) -> None:
+    _, bo = heard(Scripted({56: over}), 110, SAID, unsure=(unsure,))  # heard from hop 54 to hop 58
+    assert bo.overlap == expected
+
+
+@pytest.mark.parametrize(
+    ("voice", "middle", "over", "expected"),
+    [
+        ("Bo", 30, OVER, [(True, "Bo"), NOT]),
+        ("Ann", 30, OVER, [(True, None), NOT]),  # it is the turn's own
+        ("somebody else", 30, OVER, [(True, None), NOT]),
+        ("Bo", 30, CHANGE, [NOT, NOT]),
+        ("Ann", 57, OVER, [NOT, (True, "Ann")]),  # heard from hop 50 on
+        ("Bo", 7, OVER, [(True, "Bo"), NOT]),
+        ("Bo", 6, OVER, [(True, None), NOT]),  # heard from before the turn on
+    ],
+)
+def test_who_breaks_in_is_named_where_a_second_of_the_turn_is_surely_theirs(
+    voice: str, middle: int, over: float, expected: list[tuple[bool, str | None]]
+) -> None:
+    vector = centroid(dict(zip(("Ann", "Bo", "somebody else"), voices(), strict=True))[voice])
+    turns = heard(Scripted({middle: over}), 110, SAID, voice=vector)
+    assert [(turn.overlap, turn.second) for turn in turns] == expected
 
 
 def test_after_a_pause_nobody_takes_over() -> None:
@@ -126,12 +165,12 @@ def test_after_a_pause_nobody_takes_over() -> None:
 @pytest.mark.parametrize("name", [UNKNOWN, "guest-2"])
 def test_a_stranger_is_no_second_name(name: str) -> None:
     said = {60: ([replace(ANN, name=name)], replace(BO, final=False)), 100: ([BO], None)}
-    stranger, bo = heard(Scripted({52: CHANGE}), 110, said)
+    stranger, bo = heard(Scripted({49: CHANGE, 50: CHANGE}), 110, said)
     assert (stranger.second, bo.second, bo.overlap) == ("Bo", None, True)
 
 
 def test_of_a_turn_that_is_divided_each_part_knows_the_other() -> None:
-    first, second = heard(Scripted({52: CHANGE}), 110, {100: ([ANN, BO], None)})
+    first, second = heard(Scripted({49: CHANGE, 50: CHANGE}), 110, {100: ([ANN, BO], None)})
     assert (first.second, second.second) == ("Bo", "Ann")
 
 
@@ -144,7 +183,7 @@ def test_the_turn_that_goes_on_is_marked_for_two_seconds() -> None:
 
 
 def test_silence_has_no_voices() -> None:
-    stage = Overlaps(weights())
+    stage = Overlaps([], weights())
     silence = Embedding(0, np.zeros((4, 1)), np.zeros(4), 0.0, sums=np.zeros(Pooling(weights()).n_sums))
     assert stage.push(silence, [], None) == stage.flush([]) == []
     turn = Turn(0, HOP_SAMPLES, "Ann", 0.9, final=True)
@@ -193,10 +232,10 @@ def test_what_was_taught_on_another_network_is_refused_and_none_marks_nothing(tm
     with np.load(taught) as arrays:
         np.savez(taught, **(dict(arrays) | {"network": "another"}))
     with pytest.raises(WeightsError, match="of the network beside it"):
-        Overlaps(load_weights_folder(folder))
+        Overlaps([], load_weights_folder(folder))
     taught.write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(WeightsError, match="among the weights"):
-        Overlaps(load_weights_folder(folder))
+        Overlaps([], load_weights_folder(folder))
     taught.unlink()
     assert load_weights_folder(folder).overlap() is None
 
