@@ -62,7 +62,7 @@ class SNorm:
         cosine = vectors @ self._people
         mean, deviation = self._strangers(vectors)
         on_both_sides = (cosine - self._mean) / self._deviation + (cosine - mean[:, None]) / deviation[:, None]
-        return (on_both_sides / 2).astype(np.float32)
+        return (on_both_sides / 2).astype(np.float32, copy=False)
 
     def _strangers(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         cosine = vectors @ self._cohort

@@ -83,8 +83,8 @@ class Mfcc:
         # (32-bit matrix products do, by more than 1e-5 of a coefficient that is hundreds large).
         self._window = _centred_hann(config.win_length, config.n_fft)
         self._mel = np.asarray(filter_bank, np.float64).T
-        self._dct = _dct_ii(config.n_mels, config.n_mfcc)
-        self._rest = np.empty(0, np.float32)  # samples that later rows still need
+        self._dct = 10.0 / np.log(10.0) * _dct_ii(config.n_mels, config.n_mfcc)  # of natural logarithms, into decibels
+        self._rest = np.empty(0)  # samples that later rows still need
         self._next: int | None = None  # first sample of the next row
 
     @property
@@ -96,7 +96,7 @@ class Mfcc:
         """The rows that are ready now."""
         if self._next is None:
             self._next = block.start
-        samples = np.concatenate([self._rest, block.samples])
+        samples = np.concatenate([self._rest, block.samples], dtype=np.float64)
         hop, n_fft = self.config.hop_length, self.config.n_fft
         n = 1 + (len(samples) - n_fft) // hop if len(samples) >= n_fft else 0
         self._rest = samples[n * hop :].copy()
@@ -110,15 +110,15 @@ class Mfcc:
         """Nothing: a row that lacks samples is no row."""
         return []
 
-    def _rows(self, samples: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    def _rows(self, samples: NDArray[np.float64], n: int) -> NDArray[np.float32]:
         step = samples.itemsize
-        windows: NDArray[np.float32] = np.ndarray(
+        windows: NDArray[np.float64] = np.ndarray(
             (n, self.config.n_fft), samples.dtype, samples, strides=(self.config.hop_length * step, step)
         )
         spectrum = np.fft.rfft(windows * self._window, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        decibels = 10.0 * np.log10(np.maximum(power @ self._mel, POWER_FLOOR))
-        return (decibels @ self._dct).astype(np.float32)
+        rows: NDArray[np.float64] = np.log(np.maximum(power @ self._mel, POWER_FLOOR)) @ self._dct
+        return rows.astype(np.float32)
 
 
 def _centred_hann(win_length: int, n_fft: int) -> NDArray[np.float64]:
