@@ -10,7 +10,6 @@ needs no window, and makes a change likelier.
 import copy
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,50 +56,8 @@ class DecisionConfig:
 _ONE_HOP = np.array([1])
 
 
-class _Hop(NamedTuple):  # ten are made at every hop, and a frozen dataclass takes three times as long
-    """One hop, decided: whose it is if it is speech."""
-
-    start: int
-    speaking: bool
-    name: str
-    probability: float  # of the name, by this hop's longest window
-
-
-class _OpenTurn:
-    """Joins hops into a turn until another voice or a long pause ends it."""
-
-    def __init__(self, first: _Hop, config: DecisionConfig) -> None:
-        self.name, self.start = first.name, first.start
-        self._config = config
-        self._end = first.start
-        self._speech = 0
-        self._named = 0.0  # sum of the name's probabilities over the hops of speech
-        self.add(first)
-
-    def add(self, hop: _Hop) -> None:
-        if hop.speaking:
-            self._end = hop.start + HOP_SAMPLES
-            self._named += hop.probability
-            self._speech += 1
-
-    def ended_by(self, hop: _Hop) -> bool:
-        if hop.speaking:
-            return hop.name != self.name
-        return hop.start - self._end >= self._config.pause_hops * HOP_SAMPLES
-
-    @property
-    def long_enough(self) -> bool:
-        return self._speech >= self._config.min_speech_hops
-
-    def turn(self, *, final: bool) -> list[Turn]:
-        """The turn as it is, or nothing when it is too short to be one."""
-        if not self.long_enough:
-            return []
-        return [Turn(self.start, self._end, self.name, min(1.0, self._named / self._speech), final)]
-
-
 @dataclass(frozen=True, eq=False, slots=True)
-class _Step:
+class _Hop:
     """One hop, not decided: how the best cover that ends there with each voice goes back."""
 
     scores: Scores
@@ -114,6 +71,39 @@ class _Step:
         """Hops of the last window of a voice, and the voice before it."""
         row = self.row.item(voice)
         return self.hops.item(row), voice if self.stays.item(row, voice) else self.best.item(row)
+
+
+class _OpenTurn:
+    """Joins hops into a turn until another voice or a long pause ends it."""
+
+    def __init__(self, first: _Hop, voice: int, config: DecisionConfig) -> None:
+        self.name, self.start = first.scores.names[voice], first.scores.start
+        self._config = config
+        self._end = self.start
+        self._speech = 0
+        self._named = 0.0  # sum of the name's probabilities over the hops of speech, by the longest window of each
+        self.add(first, voice)
+
+    def add(self, hop: _Hop, voice: int) -> None:
+        if hop.speaking:
+            self._end = hop.scores.start + HOP_SAMPLES
+            self._named += hop.scores.probabilities.item(voice)
+            self._speech += 1
+
+    def ended_by(self, hop: _Hop, voice: int) -> bool:
+        if hop.speaking:
+            return hop.scores.names[voice] != self.name
+        return hop.scores.start - self._end >= self._config.pause_hops * HOP_SAMPLES
+
+    @property
+    def long_enough(self) -> bool:
+        return self._speech >= self._config.min_speech_hops
+
+    def turn(self, *, final: bool) -> list[Turn]:
+        """The turn as it is, or nothing when it is too short to be one."""
+        if not self.long_enough:
+            return []
+        return [Turn(self.start, self._end, self.name, min(1.0, self._named / self._speech), final)]
 
 
 class Decide:
@@ -135,7 +125,7 @@ class Decide:
         # Log probability of the best cover up to each of the last hops that ends with each voice, the newest last.
         self._belief: NDArray[np.float64] | None = None
         self._quiet = self._fresh = 0  # hops of silence in a row; hops since the last pause
-        self._waiting: deque[_Step] = deque()  # hops that are not decided
+        self._waiting: deque[_Hop] = deque()  # hops that are not decided
         self._open: _OpenTurn | None = None
         self._told: tuple[int, str] | None = None  # the tentative turn that was given out last
 
@@ -149,13 +139,13 @@ class Decide:
         self._step(scores)
         path, turns = self._path(), []
         if len(path) > self.config.lag_hops:
-            turns = self._decide(path.pop(0))
+            turns = self._decide(*path.pop(0))
             self._waiting.popleft()
         return turns + self._tell(path)
 
     def flush(self) -> list[Turn]:
         """The rest, decided with what there is."""
-        turns = [turn for hop in self._path() for turn in self._decide(hop)]
+        turns = [turn for hop, voice in self._path() for turn in self._decide(hop, voice)]
         self._waiting.clear()
         turns += self._close()
         self.current = None
@@ -177,7 +167,7 @@ class Decide:
         switch = before.max(axis=1, keepdims=True) + self._switch[int(speaking)]
         total = np.maximum(stay, switch) + evidence
         belief = total.max(axis=0)
-        self._waiting.append(_Step(scores, speaking, hops, before.argmax(axis=1), stay >= switch, total.argmax(axis=0)))
+        self._waiting.append(_Hop(scores, speaking, hops, before.argmax(axis=1), stay >= switch, total.argmax(axis=0)))
         # Only differences matter, and days of logarithms do not fit.
         self._belief = np.concatenate([self._belief[1:], belief[None]]) - belief.max()
 
@@ -188,27 +178,26 @@ class Decide:
         evidence = self._weights[:fitting] * llr[self._used[:fitting]]
         return np.minimum(self._hops[:fitting], self._fresh), evidence
 
-    def _path(self) -> list[_Hop]:
-        """The waiting hops along the best cover, oldest first."""
+    def _path(self) -> list[tuple[_Hop, int]]:
+        """The waiting hops and their voices along the best cover, oldest first."""
         if self._belief is None:
             return []
-        state = int(np.argmax(self._belief[-1]))
-        hops, left, origin = [], 0, state
-        for step in reversed(self._waiting):
+        voice = before = int(self._belief[-1].argmax())
+        path, left = [], 0
+        for hop in reversed(self._waiting):
             if left == 0:  # here a window ends
-                state = origin
-                left, origin = step.back(state)
+                voice = before
+                left, before = hop.back(voice)
             left -= 1
-            scores = step.scores
-            hops.append(_Hop(scores.start, step.speaking, scores.names[state], scores.probabilities.item(state)))
-        return hops[::-1]
+            path.append((hop, voice))
+        return path[::-1]
 
-    def _decide(self, hop: _Hop) -> list[Turn]:
-        closed = self._close() if self._open and self._open.ended_by(hop) else []
+    def _decide(self, hop: _Hop, voice: int) -> list[Turn]:
+        closed = self._close() if self._open and self._open.ended_by(hop, voice) else []
         if self._open:
-            self._open.add(hop)
+            self._open.add(hop, voice)
         elif hop.speaking:
-            self._open = _OpenTurn(hop, self.config)
+            self._open = _OpenTurn(hop, voice, self.config)
         return closed
 
     def _close(self) -> list[Turn]:
@@ -216,18 +205,18 @@ class Decide:
         self._open = None
         return closed
 
-    def _tell(self, path: list[_Hop]) -> list[Turn]:
+    def _tell(self, path: list[tuple[_Hop, int]]) -> list[Turn]:
         """Bring `current` up to date with the hops that are not decided; a tentative turn when it is news."""
         # What is decided of it will not be dropped, and keeps its name.
         settled = self._open is not None and self._open.long_enough
         run = copy.copy(self._open)
-        for hop in path:
-            if run and run.ended_by(hop):
+        for hop, voice in path:
+            if run and run.ended_by(hop, voice):
                 run, settled = None, False
             if run:
-                run.add(hop)
+                run.add(hop, voice)
             elif hop.speaking:
-                run = _OpenTurn(hop, self.config)
+                run = _OpenTurn(hop, voice, self.config)
         guess = run.turn(final=settled) if run else []
         self.current = guess[0] if guess else None
         if self.current is None or self.current.final or (self.current.start, self.current.name) == self._told:

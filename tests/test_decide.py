@@ -185,7 +185,7 @@ def test_the_cover_is_the_best_of_all() -> None:
         for record in records:
             decide.push(record)
         names = [NAMES[voice] for voice, hops in best for _ in range(hops)]
-        assert [hop.name for hop in decide._path()] == names
+        assert [hop.scores.names[voice] for hop, voice in decide._path()] == names
 
 
 def covers(records: list[Scores], config: DecisionConfig) -> Iterator[list[tuple[int, int]]]:
