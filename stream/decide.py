@@ -82,18 +82,19 @@ class _OpenTurn:
         self._end = self.start
         self._speech = 0
         self._named = 0.0  # sum of the name's probabilities over the hops of speech, by the longest window of each
-        self.add(first, voice)
+        self.takes(first, voice)
 
-    def add(self, hop: _Hop, voice: int) -> None:
-        if hop.speaking:
-            self._end = hop.scores.start + HOP_SAMPLES
-            self._named += hop.scores.probabilities.item(voice)
-            self._speech += 1
-
-    def ended_by(self, hop: _Hop, voice: int) -> bool:
-        if hop.speaking:
-            return hop.scores.names[voice] != self.name
-        return hop.scores.start - self._end >= self._config.pause_hops * HOP_SAMPLES
+    def takes(self, hop: _Hop, voice: int) -> bool:
+        """Join the next hop, unless that ends the turn."""
+        scores = hop.scores
+        if not hop.speaking:
+            return scores.start - self._end < self._config.pause_hops * HOP_SAMPLES
+        if scores.names[voice] != self.name:
+            return False
+        self._end = scores.start + HOP_SAMPLES
+        self._named += scores.probabilities.item(voice)
+        self._speech += 1
+        return True
 
     @property
     def long_enough(self) -> bool:
@@ -193,10 +194,8 @@ class Decide:
         return path[::-1]
 
     def _decide(self, hop: _Hop, voice: int) -> list[Turn]:
-        closed = self._close() if self._open and self._open.ended_by(hop, voice) else []
-        if self._open:
-            self._open.add(hop, voice)
-        elif hop.speaking:
+        closed = self._close() if self._open and not self._open.takes(hop, voice) else []
+        if self._open is None and hop.speaking:
             self._open = _OpenTurn(hop, voice, self.config)
         return closed
 
@@ -211,11 +210,9 @@ class Decide:
         settled = self._open is not None and self._open.long_enough
         run = copy.copy(self._open)
         for hop, voice in path:
-            if run and run.ended_by(hop, voice):
+            if run and not run.takes(hop, voice):
                 run, settled = None, False
-            if run:
-                run.add(hop, voice)
-            elif hop.speaking:
+            if run is None and hop.speaking:
                 run = _OpenTurn(hop, voice, self.config)
         guess = run.turn(final=settled) if run else []
         self.current = guess[0] if guess else None
