@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from model.calibration import posterior
 from model.divide import Called, divide, parts_of, within
 from model.encoder import Pooling
-from model.guests import sums_of
+from model.guests import Guests, sums_of
 from model.head import Head
-from model.scoring import judge_of
+from model.scoring import Judge, judge_of, spoilt_norm
 from model.voices import Voice
 from model.weights import Weights
 from stream.errors import UsageError
@@ -55,15 +55,24 @@ class Confirm:
         weights: whose cohort, strangers and calibration to use.
         head: what fine-tuning learned of some of them.
         config: how sure a name must be.
+        guests: the strangers of the session, whose a voice may be instead; nobody unless told.
     """
 
     def __init__(
-        self, people: Sequence[Voice], weights: Weights, head: Head | None = None, config: ConfirmConfig | None = None
+        self,
+        people: Sequence[Voice],
+        weights: Weights,
+        head: Head | None = None,
+        config: ConfirmConfig | None = None,
+        guests: Guests | None = None,
     ) -> None:
         self.config = config or ConfirmConfig()
         self._names = [voice.name for voice in people]
         self._weights, self._pooling = weights, Pooling(weights)
         self._judge = judge_of(people, weights, head, spoilt=True)
+        self._guests = guests or Guests(weights)
+        self._met = np.empty((0, 0), np.float32)  # of the guests' strangers, those in
+        self._strangers: Judge | None = None
         self._hops: deque[Embedding] = deque(maxlen=self.config.memory_hops)  # of speech, the newest
         self._settled: tuple[int, str] | None = None  # start and name of the turn that speaks, once that is settled
         self._told: tuple[int, str] | None = None  # the guess that was given out last
@@ -139,4 +148,11 @@ class Confirm:
     def _probability(self, total: NDArray[np.float64]) -> NDArray[np.float64]:
         # (people + 1,) of everybody, and last of nobody.
         vectors, speech_s = self._pooling.embed(total[None])
-        return posterior(self._judge.llr(vectors, speech_s)[0], self.config.unknown)
+        llr = self._judge.llr(vectors, speech_s)[0]
+        if self._guests.strangers is not self._met:  # somebody was heard, or somebody was enrolled
+            self._met = self._guests.strangers
+            score = spoilt_norm(self._met, self._weights)
+            self._strangers = Judge(self._met, self._weights, score=score) if len(self._met) else None
+        if self._strangers:
+            llr -= self._guests.stranger_llr(self._strangers.llr(vectors, speech_s)[0])
+        return posterior(llr, self.config.unknown)

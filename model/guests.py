@@ -47,7 +47,8 @@ class GuestConfig:
     turns: int = 2  # of one voice, before it is a guest
     speech_s: float = 5.0  # seconds of speech of one voice, before it is a guest
     same_llr: float = 0.0  # with a stretch, above which a voice is its
-    known_llr: float = -2.0  # with every enrolled person, below which something may be learned
+    known_llr: float = 1.0  # by which somebody enrolled may be likelier than every stranger, while something is learned
+    guest_llr: float = -2.0  # with every enrolled person, below which a voice may become a guest
     most_guests: int = 12  # in a session; whoever comes after them stays unknown
     most_waiting: int = 6  # voices that are no guests yet; of more, the one that was heard least lately is forgotten
     references: int = 5  # kept of a voice, those with the most speech
@@ -101,7 +102,8 @@ class Guests:
         self._strangers: tuple[_Stranger, ...] = ()
         self._minted = 0
         self._heard = 0  # stretches
-        self._judge: Judge | None = None  # of the strangers, in their order
+        self._means = np.empty((0, weights.cohort.shape[1]), np.float32)  # of the strangers, in their order
+        self._judge: Judge | None = None  # of these
         self._enrolled: Judge | None = None
         self._people: tuple[Voice, ...] = ()
 
@@ -116,11 +118,7 @@ class Guests:
             return
         self._people = people
         self._enrolled = Judge(np.stack([centroid(one) for one in people]), self._weights) if people else None
-        if self._enrolled and self._strangers:
-            # As `alike` judges: 4 s of one would be taken for the other.
-            means = np.stack([one.mean for one in self._strangers])
-            llr = self._enrolled.llr(means, np.full(len(means), 4.0)).max(axis=1)
-            self._remember([one for one, each in zip(self._strangers, llr, strict=True) if each < 0])
+        self._remember([one for one in self._strangers if self._known(one.mean) < 0])
 
     def hear(self, stretch: Sequence[Embedding]) -> Named:
         """Name a stretch of one unknown voice, and learn from it.
@@ -131,7 +129,7 @@ class Guests:
         vector, speech_s = self.embed(stretch)
         llr, known = self._compare(vector, speech_s)
         self._heard += 1
-        if speech_s < self.config.least_s or known >= self.config.known_llr:
+        if speech_s < self.config.least_s or known - llr.max(initial=0.0) >= self.config.known_llr:
             return self._named(llr, known)
         if len(llr) and llr.max() > self.config.same_llr:
             at = int(llr.argmax())
@@ -150,6 +148,27 @@ class Guests:
         """(d,) the embedding of some hops, and their seconds of speech."""
         vectors, speech_s = self._pooling.embed(np.sum(sums_of(stretch), axis=0)[None])
         return vectors[0], float(speech_s[0])
+
+    @property
+    def strangers(self) -> NDArray[np.float32]:
+        """(n, d) unit length, the strangers who are remembered, guests or not: another array when that has changed."""
+        return self._means
+
+    def stranger_llr(self, llr: NDArray[np.floating]) -> float:
+        """Natural-log likelihood ratio of "one of these strangers or a new one" against "anybody".
+
+        Whoever had more turns is likelier to have the next, and a new one as likely as after one turn: the Chinese
+        restaurant process (Aldous, 1985).
+
+        Args:
+            llr: (n,) of a voice with each of `strangers`.
+        """
+        turns = np.array([1, *(one.turns for one in self._strangers)])
+        return float(np.logaddexp.reduce(np.append(0.0, llr) + np.log(turns / turns.sum())))
+
+    def _known(self, mean: NDArray[np.float32]) -> float:
+        # The highest ratio with somebody enrolled, as `alike` judges: as if 4 s had been heard.
+        return float(self._enrolled.llr(mean[None], np.array([4.0])).max()) if self._enrolled else -np.inf
 
     def _compare(self, vector: NDArray[np.float32], speech_s: float) -> tuple[NDArray[np.float64], float]:
         # Ratios with every stranger, and the highest with somebody enrolled.
@@ -180,7 +199,8 @@ class Guests:
             last=self._heard,
         )
         enough = better.turns >= self.config.turns and better.speech_s >= self.config.speech_s
-        if better.number or not enough or self._minted == self.config.most_guests:
+        full = self._minted == self.config.most_guests
+        if better.number or not enough or full or self._known(better.mean) >= self.config.guest_llr:
             return better
         self._minted += 1
         return replace(better, number=self._minted)
@@ -189,8 +209,8 @@ class Guests:
         waiting = sorted((one for one in strangers if not one.number), key=lambda one: one.last)
         forgotten = waiting[: max(0, len(waiting) - self.config.most_waiting)]
         self._strangers = tuple(one for one in strangers if one not in forgotten)
-        means = [one.mean for one in self._strangers]
-        self._judge = Judge(np.stack(means), self._weights) if means else None
+        self._means = np.array([one.mean for one in self._strangers]).reshape(-1, self._means.shape[1])
+        self._judge = Judge(self._means, self._weights) if self._strangers else None
 
 
 def sums_of(stretch: Sequence[Embedding]) -> NDArray[np.float64]:

@@ -97,7 +97,7 @@ def stages_of(
         lambda: encoder.stream(config.speech),
         lambda: scorer_of(voices(), weights, learned(), config.speech),
         lambda: Decide(config),
-        confirm=lambda: Confirm(voices(), weights, layers(), sure),
+        confirm=lambda: Confirm(voices(), weights, layers(), sure, guests),
         guests=lambda: Introduce(guests, voices(), weights),
         overlaps=lambda: Overlaps(voices(), weights, layers()),
         changed=people.refresh if isinstance(people, Profile) else lambda: False,

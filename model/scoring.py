@@ -17,7 +17,7 @@ from model.voices import Voice
 from model.weights import Weights
 from stream.records import UNKNOWN, Embedding, Scores
 
-__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid", "judge_of", "mean_vector"]
+__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid", "judge_of", "mean_vector", "spoilt_norm"]
 
 UNKNOWN_PRIOR = 0.6
 """How probably a voice is nobody's, before it is heard. A wrong name is worse than none: with 0.5, 1.5 times as many
@@ -122,11 +122,14 @@ def judge_of(voices: Sequence[Voice], weights: Weights, head: Head | None = None
     """
     order = {identifier: i for i, identifier in enumerate(head.people)} if head else {}
     people = np.array([centroid(voice) for voice in voices], np.float32).reshape(len(voices), weights.cohort.shape[1])
-    score = None
-    if spoilt:
-        strangers, _ = weights.strangers()
-        score = SNorm(people, np.concatenate([weights.cohort, strangers]), NEAREST_SPOILT)
+    score = spoilt_norm(people, weights) if spoilt else None
     return Judge(people, weights, head, [order.get(voice.id, -1) for voice in voices], score)
+
+
+def spoilt_norm(people: NDArray[np.floating], weights: Weights) -> SNorm:
+    """(p, d) vectors of unit length scored against strangers in noise, rooms and on lines beside the cohort."""
+    strangers, _ = weights.strangers()
+    return SNorm(people, np.concatenate([weights.cohort, strangers]), NEAREST_SPOILT)
 
 
 class Scorer:

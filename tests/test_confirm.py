@@ -9,10 +9,11 @@ import pytest
 from model.confirm import Confirm, ConfirmConfig
 from model.divide import divide
 from model.encoder import HopSums, Pooling
+from model.guests import Guests
 from stream.clock import HOP_SAMPLES, SAMPLE_RATE
 from stream.errors import UsageError
 from stream.records import UNKNOWN, Block, Embedding, Turn
-from tests.talk import conversation, encoder, final, recognize, stages, voices, weights
+from tests.talk import conversation, encoder, final, reading, recognize, stages, voices, weights
 
 SALLY, ROB, LATER = (0.9, 5.2), (6.0, 10.2), (17.8, 22.0)  # seconds; the last is Rob again
 
@@ -66,6 +67,30 @@ def test_what_was_settled_stays_whatever_comes_later() -> None:
     assert first.end == second.start or first.end < second.start
     assert (first.start, second.end) == (shown[0].start, shown[-1].end)
     assert abs(first.end - (SALLY[1] - SALLY[0]) * SAMPLE_RATE) < 0.5 * SAMPLE_RATE
+
+
+def pieces(name: str) -> list[list[HopSums]]:
+    """What somebody reads, in pieces of 0.6 s of speech."""
+    spoken = [hop for hop in encoder().hops(reading(name), sample_rate=SAMPLE_RATE) if hop.speech >= 0.5]
+    return [spoken[at : at + 6] for at in range(0, len(spoken) - 5, 2)]
+
+
+def test_a_short_word_of_a_stranger_who_was_heard_before_gets_no_name_and_who_is_enrolled_keeps_it() -> None:
+    people, guests = [voice for voice in voices() if voice.name != "Rob"], Guests(weights())
+
+    def named(some: list[list[HopSums]], known: Guests | None) -> list[str]:
+        return [
+            heard(Confirm(people, weights(), guests=known), piece, "Angus", settled_after=99)[-1].name for piece in some
+        ]
+
+    rob, angus = pieces("Rob"), pieces("Angus")
+    first, later = rob[: len(rob) // 2 : 3], rob[len(rob) // 2 :]
+    assert named(later, guests) == named(later, None)  # nobody has been heard so far
+    assert set(named(later, None)) == {"Angus", UNKNOWN}
+    spoken = [hop for piece in first for hop in piece]
+    guests.hear([Embedding(hop.start, np.empty(0), np.empty(0), hop.speech, sums=hop.sums) for hop in spoken])
+    assert set(named(later, guests)) == {UNKNOWN}
+    assert named(angus, guests) == named(angus, None)
 
 
 def test_an_unknown_turn_stays_unknown() -> None:

@@ -94,6 +94,37 @@ def test_who_is_enrolled_later_is_a_guest_no_longer_and_the_number_is_not_used_a
     assert guests.names == ("guest-2",)
 
 
+def test_who_may_be_somebody_enrolled_is_remembered_and_gets_no_number() -> None:
+    guests, like = Guests(weights(), GuestConfig(known_llr=99.0)), said(STRANGER[0])
+    vector, speech_s = guests.embed(said(STRANGER[1]))
+    guests.meet([replace(voices()[0], vectors=vector[None], speech_s=np.array([speech_s]))])
+    assert [guests.hear(like).name for _ in range(3)] == [None] * 3
+    assert len(guests.strangers) == 1
+    guests.meet([])
+    assert guests.hear(like).name == "guest-1"
+
+
+def test_strangers_are_another_array_whenever_something_was_learned_and_only_then() -> None:
+    guests = Guests(weights())
+    before = guests.strangers
+    assert before.shape == (0, guests.embed(said(STRANGER[0]))[0].size)
+    guests.hear(said(STRANGER[0])[:10])
+    guests.guess(said(STRANGER[0]))
+    assert guests.strangers is before
+    guests.hear(said(STRANGER[0]))
+    assert guests.strangers is not before
+    assert len(guests.strangers) == 1
+
+
+def test_a_strangers_ratio_is_the_mean_of_whom_it_may_be_by_their_turns() -> None:
+    guests = Guests(weights())
+    assert guests.stranger_llr(np.empty(0)) == 0.0  # of a new one nothing is known
+    for seed in (0, 1, 1):
+        guests.hear(made_up(seed))
+    assert np.exp(guests.stranger_llr(np.log([2.0, 4.0]))) == pytest.approx((1 * 1 + 1 * 2 + 2 * 4) / 4)
+    assert np.exp(guests.stranger_llr(np.array([-99.0, -99.0]))) == pytest.approx(1 / 4)
+
+
 def test_a_guess_teaches_nothing() -> None:
     guests = Guests(weights())
     for _ in range(5):
