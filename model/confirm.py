@@ -4,7 +4,8 @@
 
 The decisions lay short windows side by side, which finds who speaks soon and when that changes, but by half a second a
 stranger is often like somebody. All of a turn, embedded once, says more. So a name is a guess until the turn so far is
-sure of it; half of them are within a second and a half, the others wait, at the longest until the turn is over.
+sure of it; half of them are within a second and a half, the others wait, at the longest until the turn is over. What
+the session remembers of its strangers speaks against a name: a short word of one of them is seldom somebody else's.
 """
 
 from collections import deque

@@ -105,7 +105,7 @@ def stages(
         encoder().stream,
         lambda: Scorer(known, weights()),
         decide,
-        lambda: Confirm(known, weights()),
+        lambda: Confirm(known, weights(), guests=guests),
         introduce,
     )
 
