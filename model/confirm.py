@@ -20,7 +20,7 @@ from model.divide import Called, divide, parts_of, within
 from model.encoder import Pooling
 from model.guests import Guests, sums_of
 from model.head import Head
-from model.scoring import Judge, judge_of, spoilt_norm
+from model.scoring import judge_of
 from model.voices import Voice
 from model.weights import Weights
 from stream.errors import UsageError
@@ -70,10 +70,9 @@ class Confirm:
         self.config = config or ConfirmConfig()
         self._names = [voice.name for voice in people]
         self._weights, self._pooling = weights, Pooling(weights)
-        self._judge = judge_of(people, weights, head, spoilt=True)
+        self._people = self._judge = judge_of(people, weights, head, spoilt=True)
         self._guests = guests or Guests(weights)
-        self._met = np.empty((0, 0), np.float32)  # of the guests' strangers, those in
-        self._strangers: Judge | None = None
+        self._strangers: NDArray[np.float32] | None = None  # of the session, whom the judge knows too
         self._hops: deque[Embedding] = deque(maxlen=self.config.memory_hops)  # of speech, the newest
         self._settled: tuple[int, str] | None = None  # start and name of the turn that speaks, once that is settled
         self._told: tuple[int, str] | None = None  # the guess that was given out last
@@ -149,11 +148,8 @@ class Confirm:
     def _probability(self, total: NDArray[np.float64]) -> NDArray[np.float64]:
         # (people + 1,) of everybody, and last of nobody.
         vectors, speech_s = self._pooling.embed(total[None])
-        llr = self._judge.llr(vectors, speech_s)[0]
-        if self._guests.strangers is not self._met:  # somebody was heard, or somebody was enrolled
-            self._met = self._guests.strangers
-            score = spoilt_norm(self._met, self._weights)
-            self._strangers = Judge(self._met, self._weights, score=score) if len(self._met) else None
-        if self._strangers:
-            llr -= self._guests.stranger_llr(self._strangers.llr(vectors, speech_s)[0])
-        return posterior(llr, self.config.unknown)
+        if self._strangers is not self._guests.strangers:  # another turn was heard, or somebody was enrolled
+            self._strangers = self._guests.strangers
+            self._judge = self._people.joined_by(self._strangers)
+        known, strangers = np.split(self._judge.llr(vectors, speech_s)[0], [len(self._names)])
+        return posterior(known - self._guests.stranger_llr(strangers), self.config.unknown)

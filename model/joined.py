@@ -10,8 +10,8 @@ from model.encoder import Encoder
 from model.enrol import Enrolment, References, embed_references
 from model.guests import Guests
 from model.head import Head
-from model.introduce import Introduce
-from model.overlap import Overlaps
+from model.introduce import Introduce, IntroduceConfig
+from model.overlap import OverlapConfig, Overlaps
 from model.profile import Profile, default_profile
 from model.voices import BaseModel, Voice
 from model.window import scorer_of
@@ -98,7 +98,7 @@ def stages_of(
         lambda: scorer_of(voices(), weights, learned(), config.speech),
         lambda: Decide(config),
         confirm=lambda: Confirm(voices(), weights, layers(), sure, guests),
-        guests=lambda: Introduce(guests, voices(), weights),
-        overlaps=lambda: Overlaps(voices(), weights, layers()),
+        guests=lambda: Introduce(guests, voices(), weights, IntroduceConfig(speech=config.speech)),
+        overlaps=lambda: Overlaps(voices(), weights, layers(), OverlapConfig(speech=config.speech)),
         changed=people.refresh if isinstance(people, Profile) else lambda: False,
     )

@@ -153,7 +153,8 @@ class Overlaps:
             if self._most(max(since, start), min(end, turn.end)) >= -self.config.change:
                 other = then if first is turn else first
                 overlap, second = True, second or (other.name if other.name in self._names else None)
-        return replace(turn, overlap=overlap, second=second or self._within(turn, since))
+        second = second or self._within(turn, since)
+        return replace(turn, overlap=overlap, second=second) if overlap or second else turn
 
     def _within(self, turn: Turn, since: int) -> str | None:
         # Who else is surely heard in a second that holds nothing but the turn.

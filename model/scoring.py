@@ -7,6 +7,7 @@ log likelihood ratio, together with what a fine-tuned head says of the people th
 """
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from model.voices import Voice
 from model.weights import Weights
 from stream.records import UNKNOWN, Embedding, Scores
 
-__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid", "judge_of", "mean_vector", "spoilt_norm"]
+__all__ = ["UNKNOWN_PRIOR", "Judge", "SNorm", "Scorer", "centroid", "judge_of", "mean_vector"]
 
 UNKNOWN_PRIOR = 0.6
 """How probably a voice is nobody's, before it is heard. A wrong name is worse than none: with 0.5, 1.5 times as many
@@ -64,6 +65,13 @@ class SNorm:
         on_both_sides = (cosine - self._mean) / self._deviation + (cosine - mean[:, None]) / deviation[:, None]
         return (on_both_sides / 2).astype(np.float32, copy=False)
 
+    def joined_by(self, vectors: NDArray[np.float32]) -> "SNorm":
+        """The same with (k, d) more people, of unit length, after those who are there."""
+        joined, (mean, deviation) = copy(self), self._strangers(vectors)
+        joined._people = np.concatenate([self._people, vectors.T], axis=1)
+        joined._mean, joined._deviation = np.append(self._mean, mean), np.append(self._deviation, deviation)
+        return joined
+
     def _strangers(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         cosine = vectors @ self._cohort
         if self._nearest < cosine.shape[1]:
@@ -99,6 +107,12 @@ class Judge:
         (self._known,) = np.nonzero(found >= 0)
         self._outputs = found[self._known]
 
+    def joined_by(self, vectors: NDArray[np.float32]) -> "Judge":
+        """The same with (k, d) more people, of unit length, after those who are there; no head knows them."""
+        joined = copy(self)
+        joined._score = self._score.joined_by(vectors)
+        return joined
+
     def llr(self, vectors: NDArray[np.float32], speech_s: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, p) natural-log likelihood ratios of (n, d) vectors with (n,) seconds of speech behind them."""
         score = self._score(vectors)
@@ -122,14 +136,11 @@ def judge_of(voices: Sequence[Voice], weights: Weights, head: Head | None = None
     """
     order = {identifier: i for i, identifier in enumerate(head.people)} if head else {}
     people = np.array([centroid(voice) for voice in voices], np.float32).reshape(len(voices), weights.cohort.shape[1])
-    score = spoilt_norm(people, weights) if spoilt else None
+    score = None
+    if spoilt:
+        strangers, _ = weights.strangers()
+        score = SNorm(people, np.concatenate([weights.cohort, strangers]), NEAREST_SPOILT)
     return Judge(people, weights, head, [order.get(voice.id, -1) for voice in voices], score)
-
-
-def spoilt_norm(people: NDArray[np.floating], weights: Weights) -> SNorm:
-    """(p, d) vectors of unit length scored against strangers in noise, rooms and on lines beside the cohort."""
-    strangers, _ = weights.strangers()
-    return SNorm(people, np.concatenate([weights.cohort, strangers]), NEAREST_SPOILT)
 
 
 class Scorer:

@@ -143,6 +143,9 @@ def test_voices_and_a_profile_of_them_are_heard_alike_and_a_change_is_followed(t
 def test_decisions_can_be_told_to_be_other_ones() -> None:
     doubting = stages_of(encoder(), voices(), DecisionConfig(speech=0.999999))
     assert not [*listen(Sound(*blocks(conversation(0, 6), 1_600)), doubting)]
+    made = stages_of(encoder(), voices(), DecisionConfig(speech=0.7))
+    stages = [make() for make in (made.decide, made.confirm, made.guests, made.overlaps) if make]
+    assert [stage.config.speech for stage in stages] == [0.7] * 4  # what no stage embeds, none hears as a voice
 
 
 def test_a_turn_prints_as_a_line() -> None:

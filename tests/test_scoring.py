@@ -36,6 +36,16 @@ def test_who_else_is_scored_and_the_order_of_the_cohort_change_no_score():
     np.testing.assert_allclose(SNorm(people[:1], cohort[::-1], 20)(vectors[2:3])[0, 0], whole[2, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("more", [0, 1, 3])
+def test_whoever_joins_is_scored_as_if_there_from_the_beginning_and_changes_nobody(more: int):
+    vectors, people, others, cohort = rows(3, 5), rows(4, 4), rows(7, more), rows(5, 60)
+    score = SNorm(people, cohort, 20)
+    joined = score.joined_by(others)
+    np.testing.assert_allclose(joined(vectors), SNorm(np.concatenate([people, others]), cohort, 20)(vectors), atol=1e-5)
+    np.testing.assert_allclose(joined(vectors)[:, :4], score(vectors), atol=1e-5)
+    assert score(vectors).shape == (5, 4)  # the first is as it was
+
+
 def test_a_voice_that_is_like_everybody_scores_less_than_its_cosine_says():
     cohort = rows(6, 50)
     many = cohort.mean(axis=0) / np.linalg.norm(cohort.mean(axis=0))
