@@ -1,8 +1,9 @@
 """The strangers of one session, told apart: whoever speaks several times is `guest-1`, `guest-2`, ...
 
-A voice is first only remembered. It becomes a guest, with a number, once it has been heard in several turns that are
-all more probably one voice's than two, by the likelihood ratio that compares enrolled people too. Less than 2 s of
-speech teaches nothing, and neither does a voice that may be an enrolled person's.
+A voice is first only remembered, and speaks against names from then on (see `confirm.py`). It becomes a guest, with a
+number, once it has been heard in several turns that are all more probably one voice's than two, by the likelihood ratio
+that compares enrolled people too. Less than 2 s of speech teaches nothing, neither does what is likelier an enrolled
+person's, and a voice that may be one's gets no number.
 
 Settings were chosen on conversations with even numbers of `model/simulate.py` and measured on the odd ones: 3 minutes,
 turns of 1.5 to 8 s, a half in 15 dB of noise, a half in a room. `few`: 32 conversations, 8 from each of
@@ -12,11 +13,11 @@ none, with more; of a guest's time, how much is its stranger's (purity); of a st
 guest's name, from the beginning and from the guest's first turn on; in per cent, and how many guests were enrolled:
 
             one   none   more   purity   named   named, once known   enrolled
-    few     69    30     2      97       38      89                  0 of 46
-    many    84    15     1      98       57      92                  0 of 69
+    few     72    27     2      96       39      89                  0 of 48
+    many    84    16     0      92       59      94                  0 of 67
 
-Of the time of the enrolled people 0.2 and 1.7 % goes under a guest's name. `many`, and the settings, are of the weights
-of 2026-11-24 and of decisions before the last ones: then, on the even half, 1 guest of 51 and 1 of 66 were enrolled.
+Of the time of the enrolled people 0.2 and 0.7 % goes under a guest's name. On the even half no guest was enrolled
+either, of 47 and 70. The settings but `known_llr` and `guest_llr` were chosen with the weights of 2026-11-24.
 """
 
 from collections.abc import Sequence
