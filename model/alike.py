@@ -9,7 +9,10 @@ from model.scoring import Judge, centroid, mean_vector
 from model.voices import Voice
 from model.weights import Weights
 
-__all__ = ["UNLIKE_LLR", "alike", "is_unlike"]
+__all__ = ["UNLIKE_LLR", "VOICE_S", "alike", "is_unlike"]
+
+VOICE_S = 4.0
+"""Seconds of speech that a whole voice counts as, where two are compared."""
 
 UNLIKE_LLR = -0.5
 """Natural-log likelihood ratio below which new speech under a known name is another person's.
@@ -30,7 +33,7 @@ def alike(voice: Voice, others: Iterable[Voice], weights: Weights) -> list[tuple
     if not people:
         return []
     centroids, own = np.stack([centroid(other) for other in people]), centroid(voice)
-    llr = Judge(centroids, weights).llr(own[None], np.array([4.0]))[0]
+    llr = Judge(centroids, weights).llr(own[None], np.array([VOICE_S]))[0]
     found = [(other.name, float(c @ own)) for other, c, e in zip(people, centroids, llr, strict=True) if e > 0]
     return sorted(found, key=lambda pair: -pair[1])
 

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from model.alike import VOICE_S
 from model.calibration import posterior
 from model.encoder import Pooling
 from model.scoring import Judge, centroid, mean_vector
@@ -167,15 +168,14 @@ class Guests:
         turns = np.array([1, *(one.turns for one in self._strangers)])
         return float(np.logaddexp.reduce(np.append(0.0, llr) + np.log(turns / turns.sum())))
 
-    def _known(self, mean: NDArray[np.float32]) -> float:
-        # The highest ratio with somebody enrolled, as `alike` judges: as if 4 s had been heard.
-        return float(self._enrolled.llr(mean[None], np.array([4.0])).max()) if self._enrolled else -np.inf
+    def _known(self, vector: NDArray[np.float32], speech_s: float = VOICE_S) -> float:
+        # The highest ratio with somebody enrolled.
+        return float(self._enrolled.llr(vector[None], np.array([speech_s])).max()) if self._enrolled else -np.inf
 
     def _compare(self, vector: NDArray[np.float32], speech_s: float) -> tuple[NDArray[np.float64], float]:
         # Ratios with every stranger, and the highest with somebody enrolled.
-        heard = np.array([speech_s])
-        llr = self._judge.llr(vector[None], heard)[0] if self._judge else np.empty(0)
-        return llr, float(self._enrolled.llr(vector[None], heard).max()) if self._enrolled else -np.inf
+        llr = self._judge.llr(vector[None], np.array([speech_s]))[0] if self._judge else np.empty(0)
+        return llr, self._known(vector, speech_s)
 
     def _named(self, llr: NDArray[np.float64], known: float) -> Named:
         guests = [i for i, one in enumerate(self._strangers) if one.number]

@@ -132,5 +132,5 @@ def read_teacher(
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, d) rows of unit length; all zeros stay so: a corpus of one voice says nothing."""
-    unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-6)
-    return unit
+    scaled: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-6)
+    return scaled
